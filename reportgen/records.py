@@ -104,11 +104,19 @@ class Card:
         for layer in self.layers:
             if layer.name == path:
                 return layer
+        module, _, number = path.partition("#")
+        earlier = sum(layer.name.startswith(f"{module}#") for layer in self.layers)
+        if earlier and number == str(earlier + 1):
+            return self.resolve(module)  # the last call, by its number
         if name.startswith("stage") and name[5:].isdigit():
             has = ", ".join(self.stages) or "none"
             raise NotApplicable(f"{self.arch} has no {name}: it has no tensor at that stride (it has {has}).")
         known = [*self.stages, *self.aliases, *(layer.name for layer in self.layers)]
         raise ModelError(f"{self.arch} has no layer {name!r}. {nearest(name, known)}")
+
+    def depth_name(self, layer: str) -> str:
+        """What pages call a layer: its stage where it ends one, else its own name."""
+        return next((stage for stage, name in self.stages.items() if name == layer), layer)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,5 @@
+"""`python -m reportgen` is the program `reportgen`."""
+
+from reportgen.cli import main
+
+main()

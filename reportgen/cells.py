@@ -1,0 +1,102 @@
+"""What makes a cell the cell it is: its key document, its random numbers, and its artifact as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from reportgen import keys
+from reportgen.errors import MethodError
+from reportgen.records import Artifact, Card, Method, Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOB = "arrays.safetensors"
+
+
+def key_document(
+    method: Method,
+    params: Any,
+    card: Card,
+    *,
+    image: Mapping[str, Any] | None,
+    uses: Mapping[str, str],
+    precision: Precision,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths)."""
+    return {
+        "schema": keys.KEY_SCHEMA,
+        "kind": "cell",
+        "numerics_epoch": keys.NUMERICS_EPOCH,
+        "method": {"name": method.name, "version": method.version},
+        "params": asdict(params),
+        "net": {
+            "builder": card.builder,
+            "weights": card.weights,
+            "classes": keys.digest(card.classes),
+            "preprocess": {**asdict(card.preprocess), "decoder": "pillow"},
+            # what a method prints about the net without running it
+            "facts": keys.digest({"facts": card.facts, "numbers": card.numbers}),
+        },
+        "image": image,
+        "uses": uses,
+        "precision": precision,
+        "seed": seed,
+    }
+
+
+def unfit(method: Method, card: Card) -> str:
+    """Why a net lacks what the method needs, or an empty text."""
+    if "relu" in method.needs and not card.rectified:
+        return (
+            f"{card.facts.title or card.arch} has activation functions that are not rectifications (such as GELU or "
+            f"SiLU), so there is nothing for the rules of {method.title} to act on."
+        )
+    if "global_pooling" in method.needs and not card.global_pooling:
+        return f"{card.facts.title or card.arch} does not end in global average pooling and one dense layer."
+    return ""
+
+
+def random_numbers(document: Mapping[str, Any]) -> np.random.Generator:
+    """The cell's own generator, seeded by method, params, image and the user's seed: all nets see the same noise."""
+    import numpy as np
+
+    parts = [document["method"]["name"], document["params"], document["image"], document["seed"]]
+    return np.random.default_rng(int(keys.digest(parts)[:16], 16))
+
+
+def check_artifact(method: Method, artifact: Artifact) -> None:
+    """Nothing, or MethodError where an artifact lacks a documented array or holds NaN or infinity."""
+    import numpy as np
+
+    if missing := [name for name in method.arrays if name not in artifact.arrays]:
+        raise MethodError(f"{method.name} did not give the array {missing[0]!r} it documents.")
+    for name, array in artifact.arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise MethodError(
+                f"{method.name} gave NaN or infinity in {name!r}: the net's values overflow on this picture. "
+                "Check the weights and the preprocessing, or ask for precision: fp64."
+            )
+
+
+def to_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """The arrays as one safetensors file: equal arrays, equal bytes."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """The arrays of a safetensors file."""
+    from safetensors.numpy import load
+
+    return dict(load(data))
+
+
+def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """The items in their order, in pieces of at most `size`."""
+    return [items[i : i + size] for i in range(0, len(items), size)]

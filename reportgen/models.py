@@ -1,0 +1,157 @@
+"""Which net each model of a spec is: found without loading it, so that a build with nothing to do needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from reportgen.errors import ModelError, SpecError
+from reportgen.keys import KEY_SCHEMA, digest
+from reportgen.nets.weights import MissingWeights, Resolved, resolve
+from reportgen.records import Card, Net, Precision
+from reportgen.spec import ModelSpec, Spec
+from reportgen.store import Store
+
+CARD_VERSION = 1  # bump when cards change: they are kept in the store
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The net that a model of the spec stands for here."""
+
+    name: str  # id in the spec
+    asked: ModelSpec  # what to load: the fallback's entry where the fallback stands in
+    resolved: Resolved
+    classes: tuple[str, ...] | None  # as the spec gives them
+    fallback: str  # why the fallback stands in, or nothing
+    allow_code: bool
+
+    @property
+    def source(self) -> str:
+        """The net and where its weights come from, for people."""
+        return f"{self.asked.arch} ({self.resolved.source})"
+
+
+def choose(spec: Spec, memo: Path, *, offline: bool, allow_code: bool, say: Say) -> dict[str, Choice]:
+    """The net of every model of a spec, by id.
+
+    Weights that are not here are replaced by the model's fallback, else downloaded unless `offline`. Raises ModelError
+    where neither can be, SpecError with the place of a model that is wrong in itself.
+    """
+    found = {}
+    for name, asked in spec.models.items():
+        try:
+            found[name] = _choose(spec, name, asked, memo, offline=offline, allow_code=allow_code, say=say)
+        except MissingWeights:
+            raise
+        except ModelError as error:
+            raise SpecError(f"{spec.place('models', name)}: {error}") from error
+    return found
+
+
+def _choose(
+    spec: Spec, name: str, asked: ModelSpec, memo: Path, *, offline: bool, allow_code: bool, say: Say
+) -> Choice:
+    base = spec.path.parent
+
+    def found(entry: ModelSpec, fallback: str = "") -> Choice:
+        resolved = resolve(entry.arch, entry.weights, entry.seed, entry.kwargs, base=base, memo_dir=memo)
+        return Choice(name, entry, resolved, _classes(entry), fallback, allow_code)
+
+    try:
+        return found(asked)
+    except MissingWeights as missing:
+        if asked.fallback is not None:
+            reason = f"{asked.arch}'s weights {missing.filename} are not here: {asked.fallback} stands in"
+            return found(ModelSpec(arch=asked.fallback), reason)
+        if offline:
+            raise
+        from reportgen.nets.weights import fetch_hub
+
+        say(f"{name}: downloading {missing.filename}")
+        fetch_hub(asked.arch, asked.weights)
+        return found(asked)
+
+
+def fetch(spec: Spec, memo: Path, say: Say) -> list[str]:
+    """Download every weights file a spec names that is not here yet; what could not be had, one line each.
+
+    A host that cannot be reached is given up at once for the other models too.
+    """
+    from reportgen.nets.weights import fetch_hub
+
+    problems: list[str] = []
+    unreachable: set[str] = set()
+    for name, asked in spec.models.items():
+        try:
+            resolve(asked.arch, asked.weights, asked.seed, asked.kwargs, base=spec.path.parent, memo_dir=memo)
+            say(f"{name}: {asked.arch} is here")
+        except MissingWeights as missing:
+            host = urlsplit(missing.url).netloc
+            if host in unreachable:
+                problems.append(f"{name}: {missing.filename} was not asked for: {host} cannot be reached.")
+                continue
+            try:
+                say(f"{name}: downloading {missing.filename}")
+                fetch_hub(asked.arch, asked.weights)
+            except ModelError as error:
+                unreachable.add(host)
+                problems.append(f"{name}: {error}")
+    return problems
+
+
+def card(choice: Choice, store: Store) -> Card:
+    """The card of a model: from the store, or by loading the net and walking it once."""
+    from reportgen.nets.card import card_from_json, card_to_json
+
+    document = _card_document(choice)
+    key = digest(document)
+    if (record := store.get(key)) is not None:
+        return card_from_json(record.meta)
+    made = load(choice, "cpu", "fp32", None).card
+    store.put(key, kind="card", document=document, meta=card_to_json(made))
+    return made
+
+
+def load(choice: Choice, device: str, precision: Precision, threads: int | None) -> Net:
+    """The net of a model on a device; `threads` is how many may compute, None for torch's own choice."""
+    import torch
+
+    from reportgen.nets import loading
+
+    if threads:
+        torch.set_num_threads(threads)
+    return loading.load(
+        choice.resolved,
+        device=device,
+        precision=precision,
+        classes=choice.classes,
+        preprocess=choice.asked.preprocess,
+        allow_code=choice.allow_code,
+    )
+
+
+def _card_document(choice: Choice) -> Mapping[str, Any]:
+    resolved = choice.resolved
+    return {
+        "schema": KEY_SCHEMA,
+        "kind": "card",
+        "version": CARD_VERSION,
+        "arch": resolved.arch,
+        "builder": resolved.builder,
+        "weights": resolved.digest,
+        "source": resolved.source,
+        "classes": choice.classes,
+        "preprocess": choice.asked.preprocess,
+    }
+
+
+def _classes(asked: ModelSpec) -> tuple[str, ...] | None:
+    from reportgen.nets.loading import class_names
+
+    return None if asked.classes is None else class_names(asked.classes)

@@ -1,0 +1,124 @@
+"""Which architectures there are, found without importing torch or torchvision, and how one is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from reportgen.errors import ModelError, nearest
+from reportgen.keys import canonical
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MINIS = ("alexnet_mini", "googlenet_mini", "resnet_mini", "vgg_mini")
+Origin = Literal["mini", "torchvision", "code"]
+
+# Side outputs for training only: never run in eval mode, and their random weights would take seconds to draw.
+_WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False}
+_QUIET = {"googlenet": _WITHOUT_AUXILIARY, "inception_v3": _WITHOUT_AUXILIARY}
+_REGISTERED = re.compile(r"^@register_model\(\)\n(?:(?!def ).*\n)*?def (\w+)\(", re.MULTILINE)
+
+
+@lru_cache(maxsize=1)
+def known_archs() -> tuple[str, ...]:
+    """The names of all nets that need no code of the user's: the mini nets, then torchvision's classifiers."""
+    return (*MINIS, *torchvision_archs())
+
+
+@lru_cache(maxsize=1)
+def torchvision_archs() -> tuple[str, ...]:
+    """The classification nets of the torchvision that is installed, read from its source text."""
+    found = find_spec("torchvision")
+    folders = found.submodule_search_locations if found else None
+    names: set[str] = set()
+    for folder in folders or ():
+        for path in Path(folder, "models").glob("*.py"):  # its subfolders hold detection, segmentation, video ...
+            names.update(_REGISTERED.findall(path.read_text(encoding="utf-8")))
+    return tuple(sorted(names))
+
+
+def origin(arch: str) -> Origin:
+    """Where an architecture comes from. Raises ModelError with the nearest names for one that is unknown."""
+    if arch in MINIS:
+        return "mini"
+    if arch in torchvision_archs():
+        return "torchvision"
+    if ":" in arch:
+        return "code"
+    raise ModelError(f"There is no net called {arch!r}. {nearest(arch, known_archs())}")
+
+
+def builder(arch: str, kwargs: Mapping[str, Any]) -> str:
+    """What makes the net, for keys: "torchvision.alexnet", with its arguments where there are any."""
+    prefix = {"mini": "reportgen.", "torchvision": "torchvision.", "code": ""}[origin(arch)]
+    try:
+        return f"{prefix}{arch}{canonical(kwargs) if kwargs else ''}"
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The arguments of {arch} must be plain JSON values: {error}.") from error
+
+
+def build(arch: str, num_classes: int | None, kwargs: Mapping[str, Any], allow_code: bool = False) -> nn.Module:
+    """A net with fresh weights, on torch's default device, from torch's global random numbers.
+
+    `num_classes` goes to our and torchvision's builders where it is given; a callable of the user's takes kwargs only.
+    """
+    where = origin(arch)
+    asked = dict(kwargs)
+    if where != "code" and num_classes is not None:
+        asked = {"num_classes": num_classes, **asked}
+    make = _callable(arch, allow_code) if where == "code" else _ours(arch) if where == "mini" else _theirs(arch)
+    try:
+        made = make(**{**_QUIET.get(arch, {}), **asked})
+    except Exception as error:  # whatever a builder does with arguments it does not want
+        shown = ", ".join(f"{key}={value!r}" for key, value in asked.items())
+        raise ModelError(f"{arch}({shown}) cannot be built: {type(error).__name__}: {error}") from error
+    import torch
+
+    if not isinstance(made, torch.nn.Module):
+        raise ModelError(f"{arch} gave a {type(made).__name__}; a net must be a torch.nn.Module.")
+    return made.eval()
+
+
+def vision_models() -> Any:
+    """The module torchvision.models, or a ModelError that says what to install."""
+    try:
+        from torchvision import models
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
+        raise ModelError(
+            f"torchvision cannot be imported ({error}). Install torch and torchvision of the same release from the "
+            "same index; the mini nets work without torchvision."
+        ) from error
+    return models
+
+
+def _ours(arch: str) -> Any:
+    from reportgen.nets import mini
+
+    return lambda **kwargs: mini.build(arch, **kwargs)
+
+
+def _theirs(arch: str) -> Any:
+    return getattr(vision_models(), arch)
+
+
+def _callable(arch: str, allow_code: bool) -> Any:
+    if not allow_code:
+        raise ModelError(
+            f"{arch!r} is code of yours, and a spec runs no code by itself. If you trust it, pass --allow-code (in "
+            "Python: allow_code=True)."
+        )
+    from importlib import import_module
+
+    module, _, name = arch.partition(":")
+    try:
+        return cast(Any, getattr(import_module(module), name))
+    except ImportError as error:
+        raise ModelError(f"{arch}: the module {module!r} cannot be imported ({error}). Is it on PYTHONPATH?") from error
+    except AttributeError as error:
+        known = [key for key, value in vars(import_module(module)).items() if callable(value)]
+        raise ModelError(f"The module {module} has no {name!r}. {nearest(name, known)}") from error

@@ -1,0 +1,39 @@
+"""A report before it is drawn: spec, cards and filled cells; what pages, site and poster are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from reportgen import images
+from reportgen.records import Card, Filled, Method, Picture
+from reportgen.spec import Spec
+from reportgen.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything the publishing half may look at."""
+
+    spec: Spec
+    methods: Mapping[str, Method]
+    cards: Mapping[str, Card]  # by the model's id in the spec
+    fallbacks: Mapping[str, str]  # model id -> why the fallback stands in for what was asked
+    filled: tuple[Filled, ...]  # in the order of the plan
+    store: Store
+
+    def picture(self, image: str) -> Picture:
+        """The whole picture of an image of the spec, H x W x 3. Raises ImageError."""
+        asked = self.spec.images[image]
+        return _load(images.find_image(asked.source, self.spec.path.parent), asked.crop)
+
+    def photo(self, image: str, model: str) -> Picture:
+        """The picture as a net sees it before normalisation, S x S x 3."""
+        return images.view(self.picture(image), self.cards[model].preprocess)
+
+
+@lru_cache(maxsize=16)  # pages, figures and the poster look at the same few photos again and again
+def _load(path: Path, crop: tuple[int, int, int, int] | None) -> Picture:
+    return images.load_image(path, crop=crop)

@@ -1,0 +1,108 @@
+"""YAML -> Spec: the user's file, read once into frozen values; all problems at once, each with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reportgen.errors import ImageError
+from reportgen.images import find_image, load_image
+from reportgen.spec_check import check
+from reportgen.spec_models import (
+    DatasetSpec,
+    Featured,
+    ImageSpec,
+    ModelSpec,
+    Outputs,
+    PosterOutput,
+    SectionSpec,
+    SiteOutput,
+    Spec,
+)
+from reportgen.spec_params import make_params, params_for
+from reportgen.spec_source import Source, is_path, read_source
+
+__all__ = [
+    "DatasetSpec",
+    "Featured",
+    "ImageSpec",
+    "ModelSpec",
+    "Outputs",
+    "PosterOutput",
+    "SectionSpec",
+    "SiteOutput",
+    "Spec",
+    "check_files",
+    "make_params",
+    "params_for",
+    "read_spec",
+]
+
+
+def read_spec(path: Path) -> Spec:
+    """The spec in a YAML file, what it extends merged in, every name checked and defaults filled in.
+
+    Raises SpecError with one line for each problem: file:line:column, what is wrong, the nearest right names.
+    Layers and classes are checked by the plan, which knows the nets; files by `check_files`.
+    """
+    from reportgen.methods import methods
+    from reportgen.nets.archs import known_archs
+
+    source = read_source(path)
+    registry = methods()
+    check(source, registry, known_archs())
+    source.fail()
+    for _, section in source.sections():
+        method = registry.get(section.get("method", ""))
+        if method is not None:
+            _fill(source, section, method.scope, method.title)
+    poster = source.get("outputs", "poster")
+    if poster is not None:
+        poster.setdefault("sections", [section["id"] for _, section in source.sections()])
+    spec = Spec.model_validate_json(json.dumps(source.value))
+    object.__setattr__(spec, "_path", source.path)
+    object.__setattr__(spec, "_places", source.values)
+    return spec
+
+
+def _fill(source: Source, section: dict[str, Any], scope: str, title: str) -> None:
+    """Spell out what a section leaves to defaults: all models, all images, the method's title."""
+    section.setdefault("models", list(source.value["models"]))
+    section.setdefault("title", title)
+    if scope in ("image", "images"):
+        asked = section.get("images", list(source.value.get("images", {})))
+        members = [member for name in asked for member in source.groups.get(name, [name])]
+        section["images"] = list(dict.fromkeys(members))
+
+
+def check_files(spec: Spec, decode: bool = False) -> list[str]:
+    """What is wrong with the files a spec names, one line each; with `decode` every photo is opened as well."""
+    base = spec.path.parent
+    problems = []
+    for name, model in spec.models.items():
+        if model.weights and is_path(model.weights, ("weights",)) and not (base / model.weights).is_file():
+            where = spec.place("models", name, "weights")
+            problems.append(f"{where}: there is no weights file {model.weights}.")
+        if isinstance(model.classes, Path) and not model.classes.is_file():
+            where = spec.place("models", name, "classes")
+            problems.append(f"{where}: there is no file of class names {model.classes.name}.")
+    for name, image in spec.images.items():
+        try:
+            if decode:
+                load_image(image.source, base=base, crop=image.crop)
+            else:
+                find_image(image.source, base)
+        except ImageError as error:
+            problems.append(f"{spec.place('images', name, 'source')}: {_lowered(str(error))}")
+    for name, dataset in spec.datasets.items():
+        if is_path(dataset.source, ("datasets",)) and not (base / dataset.source).exists():
+            where = spec.place("datasets", name, "source")
+            problems.append(f"{where}: there is no folder or .zip {dataset.source}.")
+    if spec.references is not None and not spec.references.is_file():
+        problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
+    return problems
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]

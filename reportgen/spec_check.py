@@ -1,0 +1,189 @@
+"""Everything that can be wrong with a spec's raw values; each problem with its place and the nearest right name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from reportgen.errors import nearest
+from reportgen.records import Method
+from reportgen.spec_models import (
+    ID,
+    DatasetSpec,
+    Featured,
+    ImageSpec,
+    ModelSpec,
+    Outputs,
+    PosterOutput,
+    PreprocessSpec,
+    SectionSpec,
+    SiteOutput,
+    Spec,
+)
+from reportgen.spec_params import describe, section_problems
+from reportgen.spec_source import Source
+from reportgen.yamlpos import Key
+
+ENTRIES: dict[str, type[BaseModel]] = {"models": ModelSpec, "images": ImageSpec, "datasets": DatasetSpec}
+OTHERS: dict[Key, type[BaseModel]] = {
+    (): Spec,
+    ("featured",): Featured,
+    ("outputs",): Outputs,
+    ("outputs", "site"): SiteOutput,
+    ("outputs", "poster"): PosterOutput,
+}
+OF_METHODS = ("params", "models", "images", "dataset", "layers", "units")  # keys that mean nothing without a method
+
+
+def check(source: Source, methods: Mapping[str, Method], archs: Iterable[str]) -> None:
+    """Add every problem of a spec to its source."""
+    _check_shape(source, Spec, source.value, ())
+    for name, model in source.named("models").items():
+        if isinstance(preprocess := model.get("preprocess"), dict):
+            _check_shape(source, PreprocessSpec, preprocess, ("models", name, "preprocess"))
+    _check_ids(source)
+    _check_archs(source, sorted(archs))
+    for number, section in source.sections():
+        _check_section(source, number, section, methods)
+    _check_outputs(source)
+
+
+def _check_shape(source: Source, part: type[BaseModel], value: Any, above: Key) -> None:
+    """Unknown and missing keys and wrong types."""
+    try:
+        part.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        found: dict[Key, list[Any]] = {}
+        for item in error.errors(include_url=False):
+            way = (*above, *item["loc"])
+            if item["type"] == "extra_forbidden":
+                owner = _part_at(way[:-1], part)
+                known = nearest(str(way[-1]), [*owner.model_fields, *(["extends"] if owner is Spec else [])])
+                source.add(way, f"unknown key {str(way[-1])!r}. {known}", key=True)
+            elif item["type"] == "missing" and isinstance(way[-1], str):
+                source.add(way[:-1], f"the key {str(way[-1])!r} is missing.", key=True)
+            else:
+                found.setdefault(_known(source, way), []).append(item)
+        for way, items in found.items():
+            source.add(way, _sentence(way, describe(items, source.get(*way))))
+
+
+def _part_at(way: Key, default: type[BaseModel]) -> type[BaseModel]:
+    if len(way) == 2 and way[0] in ENTRIES:
+        return ENTRIES[str(way[0])]
+    if len(way) == 2 and way[0] == "sections":
+        return SectionSpec
+    return OTHERS.get(way, default) if default is Spec else default
+
+
+def _known(source: Source, way: Key) -> Key:
+    """The part of pydantic's path that is in the file; the rest names members of a union."""
+    while way and way not in source.values:
+        way = way[:-1]
+    return way
+
+
+def _sentence(way: Key, text: str) -> str:
+    if not text.startswith("should"):
+        return text
+    names = [str(step) for step in way if not isinstance(step, int)]
+    subject = f"each of {names[-1]}" if names and isinstance(way[-1], int) else names[-1] if names else "the spec"
+    return f"{subject} {text}"
+
+
+def _check_ids(source: Source) -> None:
+    for kind in ENTRIES:
+        for name in source.value.get(kind, {}) if isinstance(source.value.get(kind), dict) else ():
+            _check_id(source, (kind, name), name, key=True)
+    if source.value.get("models") == {}:
+        source.add(("models",), "the spec should name at least one model.")
+    if source.value.get("sections") == []:
+        source.add(("sections",), "the spec should have at least one section.")
+    seen: dict[str, int] = {}
+    for number, section in source.sections():
+        name = section.get("id")
+        if not isinstance(name, str):
+            continue
+        way: Key = ("sections", number, "id")
+        _check_id(source, way, name, key=False)
+        if name in seen:
+            first = source.find(("sections", seen[name], "id"))
+            source.add(way, f"the section id {name!r} stands here twice; first on line {first.line}.")
+        seen.setdefault(name, number)
+
+
+def _check_id(source: Source, way: Key, name: str, key: bool) -> None:
+    if not re.fullmatch(ID, name) or len(name) > 64:
+        source.add(way, f"the id {name!r} should be made of a-z, 0-9, _ and - only, at most 64 of them.", key=key)
+
+
+def _check_archs(source: Source, archs: list[str]) -> None:
+    for name, model in source.named("models").items():
+        for key in ("arch", "fallback"):
+            arch = model.get(key)
+            if isinstance(arch, str) and ":" not in arch and arch not in archs:
+                source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
+
+
+def _check_section(source: Source, number: int, section: dict[str, Any], methods: Mapping[str, Method]) -> None:
+    way: Key = ("sections", number)
+    _check_names(source, (*way, "models"), section.get("models"), source.value.get("models"), "model")
+    images = {**source.named("images"), **source.groups}
+    _check_names(source, (*way, "images"), section.get("images"), images, "image")
+    dataset = section.get("dataset")
+    _check_names(source, way, {"dataset": dataset}, source.value.get("datasets"), "dataset")
+    name = section.get("method")
+    if name is None:
+        for key in OF_METHODS:
+            if key in section:
+                source.add((*way, key), f"{key} means nothing in a section without a method.", key=True)
+        return
+    if not isinstance(name, str):
+        return  # said by the check of shapes
+    method = methods.get(name)
+    if method is None:
+        source.add((*way, "method"), f"unknown method {name!r}. {nearest(name, methods)}")
+        return
+    _check_scope(source, way, section, method)
+    for below, text in section_problems(method, section):
+        source.add((*way, *below), text, key=text.startswith(f"{name} has no param"))
+
+
+def _check_names(source: Source, way: Key, names: Any, known: Any, what: str) -> None:
+    if not isinstance(known, dict):
+        known = {}
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    for step, name in pairs:
+        if isinstance(name, str) and name not in known:
+            source.add((*way, step), f"unknown {what} {name!r}. {nearest(name, known)}")
+
+
+def _check_scope(source: Source, way: Key, section: dict[str, Any], method: Method) -> None:
+    """That a section gives a method what it looks at: photos, a data set, or nothing but the net."""
+    looks = {"net": "the net alone", "dataset": "a data set", "training": "a run of training"}
+    if method.scope in looks and "images" in section:
+        source.add((*way, "images"), f"{method.name} takes no images; it looks at {looks[method.scope]}.", key=True)
+    if method.scope != "dataset" and "dataset" in section:
+        source.add((*way, "dataset"), f"{method.name} takes no dataset.", key=True)
+    if method.scope == "dataset" and section.get("dataset") is None:
+        known = source.named("datasets")
+        text = f"Known: {', '.join(known)}." if known else "Name one under `datasets:` first."
+        source.add((*way, "method"), f"{method.name} looks at a data set; give the section `dataset:`. {text}")
+    if method.scope in ("image", "images") and not section.get("images", source.named("images")):
+        source.add((*way, "method"), f"{method.name} looks at photos; name at least one under `images:`.")
+    if section.get("models") == []:
+        source.add((*way, "models"), "a section with a method should have at least one model.")
+
+
+def _check_outputs(source: Source) -> None:
+    known = {section["id"]: None for _, section in source.sections() if isinstance(section.get("id"), str)}
+    poster = source.get("outputs", "poster")
+    if isinstance(poster, dict):
+        _check_names(source, ("outputs", "poster", "sections"), poster.get("sections"), known, "section")
+    featured = source.value.get("featured")
+    if isinstance(featured, dict):
+        _check_names(source, ("featured",), {"section": featured.get("section")}, known, "section")

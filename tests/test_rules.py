@@ -1,0 +1,188 @@
+"""The backward rules: each formula, every way to call, the pools by loops, and the audit."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from reportgen import rules
+from reportgen.errors import MethodError
+from tests import reference
+
+RELUS = {
+    "F.relu": functional.relu,
+    "F.relu inplace": lambda x: functional.relu(x, inplace=True),
+    "F.relu_": functional.relu_,
+    "torch.relu": torch.relu,
+    "torch.relu_": torch.relu_,
+    "Tensor.relu": lambda x: x.relu(),
+    "Tensor.relu_": lambda x: x.relu_(),
+    "nn.ReLU": nn.ReLU(),
+    "nn.ReLU inplace": nn.ReLU(inplace=True),
+}
+POOLS = [
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 2},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+    {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": (3, 2), "stride": (1, 2), "dilation": 2, "padding": (1, 0)},
+    {"kernel_size": 2, "stride": 3},
+]
+
+
+def _noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _conv(*args, **kwargs):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return nn.Conv2d(*args, **kwargs, dtype=torch.float64).requires_grad_(False)
+
+
+def _rule(function, x, seed, rule):
+    x = x.clone().requires_grad_()
+    with rules.recording() as tape:
+        value = function(x * 1)  # a leaf may not be changed in place
+    return tape.backward(value, x, seed, rule), tape
+
+
+@pytest.mark.parametrize("call", RELUS)
+def test_each_rule_has_its_formula_whichever_way_relu_is_called(call):
+    x, g = _noise(2, 3, 4, 4), _noise(2, 3, 4, 4, seed=1)
+    expected = {
+        "gradient": g * (x > 0),
+        "guided": g * (g > 0) * (x > 0),
+        "deconvnet": g * (g > 0),
+        "no_switches": g * (g > 0),
+    }
+    for rule, wanted in expected.items():
+        found, tape = _rule(RELUS[call], x, g, rule)
+        assert torch.equal(found, wanted), rule
+        assert tape.relus == 1
+
+
+@pytest.mark.parametrize("call", ["F.relu_", "Tensor.relu_", "F.relu inplace"])
+def test_an_in_place_relu_whose_result_is_dropped_still_rectifies(call):
+    def net(x):
+        y = x + 1
+        RELUS[call](y)
+        return y * 2
+
+    x = _noise(1, 2, 3, 3)
+    found, _ = _rule(net, x, torch.ones_like(x), "gradient")
+    assert torch.equal(found, 2.0 * (x + 1 > 0))
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("call", [functional.max_pool2d, lambda x, **k: nn.MaxPool2d(**k)(x), torch.max_pool2d])
+def test_pools_hand_down_what_loops_over_their_windows_hand_down(pool, call):
+    x = _noise(2, 3, 9, 8)
+    y = functional.max_pool2d(x, **pool)
+    g = _noise(*y.shape, seed=1)
+    pair = rules._pair
+    shape = (pair(pool["kernel_size"]), pair(pool.get("stride", pool["kernel_size"])))
+    shape += (pair(pool.get("padding", 0)), pair(pool.get("dilation", 1)))
+    for rule in rules.RULES:
+        found, tape = _rule(lambda x: call(x, **pool), x, g, rule)
+        wanted = reference.unpool(g, x, *shape, switches=rule != "no_switches")
+        assert torch.allclose(found, wanted, rtol=0, atol=1e-12), rule
+        assert tape.pools == 1
+
+
+def test_without_switches_it_does_not_matter_where_in_its_window_a_maximum_sat():
+    conv = _conv(3, 4, 3, padding=1)
+    x = _noise(1, 3, 8, 8)
+    hidden = conv(x).relu()
+    turned = hidden.unfold(2, 2, 2).unfold(3, 2, 2).flip(-1, -2)  # N C h w 2 2: each window turned by half a circle
+    turned = turned.permute(0, 1, 2, 4, 3, 5).reshape(hidden.shape)
+    found = {}
+    for rule in ("no_switches", "deconvnet"):
+        found[rule] = []
+        for value in (hidden, turned):  # the same maxima at other places of their windows
+
+            def net(x, value=value):
+                return functional.max_pool2d(functional.relu(conv(x) * 0 + conv(x) - conv(x).detach() + value), 2)
+
+            seed = functional.max_pool2d(value, 2)
+            found[rule].append(_rule(net, x, seed, rule)[0])
+    assert torch.equal(*found["no_switches"])
+    assert not torch.allclose(*found["deconvnet"])
+
+
+def test_one_forward_pass_serves_all_rules_in_any_order():
+    net = nn.Sequential(_conv(3, 4, 3), nn.ReLU(True), nn.MaxPool2d(3, 2), _conv(4, 5, 3), nn.ReLU(True))
+    x = _noise(1, 3, 16, 16)
+    leaf = x.clone().requires_grad_()
+    with rules.recording() as tape:
+        value = net(leaf)
+    seed = value.detach()
+    alone = {rule: _rule(net, x, seed, rule)[0] for rule in rules.RULES}
+    for rule in (*rules.RULES, *reversed(rules.RULES)):
+        assert torch.equal(tape.backward(value, leaf, seed, rule), alone[rule]), rule
+    plain = x.clone().requires_grad_()
+    assert torch.equal(alone["gradient"], torch.autograd.grad(net(plain), plain, seed)[0])
+
+
+def test_deconvnet_is_a_chain_of_transposed_convolutions_unpooling_and_rectification():
+    one, two, three = _conv(3, 6, 5, stride=2, padding=2), _conv(6, 8, 3, padding=1), _conv(8, 4, 3)
+    net = nn.Sequential(one, nn.ReLU(True), nn.MaxPool2d(3, 2), two, nn.ReLU(True), nn.MaxPool2d(2), three, nn.ReLU())
+    x = _noise(1, 3, 33, 33)
+    first, second = net[:2](x), net[:5](x)
+    top = net(x)
+    seed = torch.zeros_like(top)
+    seed[top == top.max()] = top.max()
+    assert seed.any()
+    for rule in ("deconvnet", "no_switches"):
+        kept = rule == "deconvnet"
+        down = functional.conv_transpose2d(seed.clamp(min=0), three.weight)
+        down = reference.unpool(down, second, (2, 2), (2, 2), switches=kept).clamp(min=0)
+        down = functional.conv_transpose2d(down, two.weight, padding=1)
+        down = reference.unpool(down, first, (3, 3), (2, 2), switches=kept).clamp(min=0)
+        down = functional.conv_transpose2d(down, one.weight, stride=2, padding=2)
+        found, _ = _rule(net, x, seed, rule)
+        assert torch.allclose(found, down, rtol=1e-9, atol=1e-15), rule
+
+
+@pytest.mark.parametrize(
+    ("arch", "relus"), [("alexnet", 7), ("vgg16", 15), ("googlenet", 57), ("resnet50", 49), ("densenet121", 121)]
+)
+def test_the_mode_meets_every_relu_call_of_torchvisions_nets(arch, relus):
+    import torchvision
+
+    extra = {"aux_logits": False, "init_weights": False} if arch == "googlenet" else {}
+    with torch.device("meta"), rules.recording() as tape:
+        getattr(torchvision.models, arch)(weights=None, **extra).eval()(torch.zeros(1, 3, 224, 224))
+    assert tape.relus == relus
+
+
+@pytest.mark.parametrize(
+    ("op", "function"),
+    [
+        ("clamp", lambda x: x.clamp(min=0)),
+        ("clamp", lambda x: torch.clip(x, 0, 6)),
+        ("clamp_min", lambda x: x.clamp_min(0)),
+        ("clamp_min_", lambda x: x.clamp_min_(0)),
+        ("threshold", lambda x: functional.threshold(x, 0, 0)),
+        ("hardtanh", functional.relu6),
+        ("leaky_relu", functional.leaky_relu),
+        ("maximum", lambda x: torch.maximum(x, torch.zeros_like(x))),
+        ("maximum", lambda x: torch.max(x, torch.zeros(1, dtype=x.dtype))),
+        ("mul", lambda x: x * (x > 0)),
+        ("where", lambda x: torch.where(x > 0, x, 0.0)),
+        ("masked_fill", lambda x: x.masked_fill(x < 0, 0)),
+        ("gelu", functional.gelu),
+        ("silu", functional.silu),
+        ("max_pool2d_with_indices", lambda x: functional.max_pool2d(x, 2, return_indices=True)[0]),
+        ("adaptive_max_pool2d", lambda x: functional.adaptive_max_pool2d(x, 2)),
+    ],
+)
+def test_the_audit_stops_on_a_rectification_that_the_rules_do_not_meet_and_names_it(op, function):
+    with pytest.raises(MethodError, match=rf"aten\.{op}\b"), rules.recording():
+        function(_noise(1, 2, 4, 4) * 1)
+    with rules.recording() as tape:  # the modes are gone after the error, and a new recording works
+        functional.relu(_noise(1, 2, 4, 4))
+    assert tape.relus == 1
+    function(_noise(1, 2, 4, 4) * 1)
