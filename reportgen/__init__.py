@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reportgen.build import build
-    from reportgen.compute import compute
+    from reportgen.building import build
+    from reportgen.computing import compute
     from reportgen.images import load_image
     from reportgen.nets import load_net
 
@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 __all__ = ["build", "compute", "load_image", "load_net"]
 
 _HOMES = {
-    "build": "reportgen.build",
-    "compute": "reportgen.compute",
+    "build": "reportgen.building",
+    "compute": "reportgen.computing",
     "load_image": "reportgen.images",
     "load_net": "reportgen.nets",
 }

@@ -71,5 +71,5 @@ def _wanted(store: Store) -> set[str]:
     for path in (store.root / "builds").glob("*.json"):
         known = json.loads(path.read_text(encoding="utf-8"))
         if Path(known["folder"]).is_dir():
-            keys.update(known["store"])
+            keys.update(known["keys"])
     return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from reportgen.errors import ModelError, SpecError
 from reportgen.keys import KEY_SCHEMA, digest
-from reportgen.nets.weights import MissingWeights, Resolved, resolve
+from reportgen.nets.weights import MissingWeights, Resolved, Unreachable, resolve
 from reportgen.records import Card, Net, Precision
 from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Store
@@ -29,6 +30,7 @@ class Choice:
     resolved: Resolved
     classes: tuple[str, ...] | None  # as the spec gives them
     fallback: str  # why the fallback stands in, or nothing
+    missing: Path | None  # the weights file that was looked for in vain
     allow_code: bool
 
     @property
@@ -59,50 +61,64 @@ def _choose(
 ) -> Choice:
     base = spec.path.parent
 
-    def found(entry: ModelSpec, fallback: str = "") -> Choice:
+    def found(entry: ModelSpec, fallback: str = "", missing: Path | None = None) -> Choice:
         resolved = resolve(entry.arch, entry.weights, entry.seed, entry.kwargs, base=base, memo_dir=memo)
-        return Choice(name, entry, resolved, _classes(entry), fallback, allow_code)
+        return Choice(name, entry, resolved, _classes(entry), fallback, missing, allow_code)
 
     try:
         return found(asked)
     except MissingWeights as missing:
         if asked.fallback is not None:
             reason = f"{asked.arch}'s weights {missing.filename} are not here: {asked.fallback} stands in"
-            return found(ModelSpec(arch=asked.fallback), reason)
+            return found(ModelSpec(arch=asked.fallback), reason, missing.folder / missing.filename)
         if offline:
             raise
-        from reportgen.nets.weights import fetch_hub
-
-        say(f"{name}: downloading {missing.filename}")
-        fetch_hub(asked.arch, asked.weights)
+        _download(name, asked, say)
         return found(asked)
 
 
 def fetch(spec: Spec, memo: Path, say: Say) -> list[str]:
     """Download every weights file a spec names that is not here yet; what could not be had, one line each.
 
-    A host that cannot be reached is given up at once for the other models too.
+    A host that cannot be reached is not asked again for the other models.
     """
-    from reportgen.nets.weights import fetch_hub
-
     problems: list[str] = []
     unreachable: set[str] = set()
     for name, asked in spec.models.items():
         try:
             resolve(asked.arch, asked.weights, asked.seed, asked.kwargs, base=spec.path.parent, memo_dir=memo)
             say(f"{name}: {asked.arch} is here")
+            continue
         except MissingWeights as missing:
-            host = urlsplit(missing.url).netloc
-            if host in unreachable:
-                problems.append(f"{name}: {missing.filename} was not asked for: {host} cannot be reached.")
-                continue
-            try:
-                say(f"{name}: downloading {missing.filename}")
-                fetch_hub(asked.arch, asked.weights)
-            except ModelError as error:
+            host, filename = urlsplit(missing.url).netloc, missing.filename
+        if host in unreachable:
+            problems.append(f"{name}: {filename} was not asked for: {host} cannot be reached.")
+            continue
+        try:
+            _download(name, asked, say)
+        except ModelError as error:
+            problems.append(f"{name}: {error}")
+            if isinstance(error, Unreachable):
                 unreachable.add(host)
-                problems.append(f"{name}: {error}")
     return problems
+
+
+def _download(name: str, asked: ModelSpec, say: Say) -> None:
+    """Bring a model's weights to the hub cache, telling every few seconds how far it is."""
+    from reportgen.nets.weights import fetch_hub
+
+    started = told = time.monotonic()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if total and now - told >= 5:
+            told = now
+            left = (now - started) / done * (total - done)
+            say(f"{name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB, {left:.0f} s left")
+
+    say(f"{name}: downloading the weights of {asked.arch}")
+    fetch_hub(asked.arch, asked.weights, progress=progress)
 
 
 def card(choice: Choice, store: Store) -> Card:

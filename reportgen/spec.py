@@ -63,6 +63,7 @@ def read_spec(path: Path) -> Spec:
     spec = Spec.model_validate_json(json.dumps(source.value))
     object.__setattr__(spec, "_path", source.path)
     object.__setattr__(spec, "_places", source.values)
+    object.__setattr__(spec, "_files", tuple(source.files))
     return spec
 
 

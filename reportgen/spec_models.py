@@ -197,11 +197,17 @@ class Spec(Part):
 
     _path: Path = PrivateAttr(default_factory=lambda: Path("spec.yaml").absolute())
     _places: Mapping[Key, Place] = PrivateAttr(default_factory=dict)
+    _files: tuple[Path, ...] = PrivateAttr(default=())
 
     @property
     def path(self) -> Path:
         """The spec's file, absolute; it counts neither in comparisons nor in keys."""
         return self._path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was read for this spec: itself, what it extends, its texts."""
+        return self._files
 
     def place(self, *way: str | int) -> str:
         """Where a value stands, as file:line:column: `place("sections", 3, "layers", 0)`.

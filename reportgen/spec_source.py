@@ -28,6 +28,7 @@ class Source:
     folders: dict[str, Path]  # name of a file in places -> the folder its paths are relative to
     problems: list[tuple[Place, str]] = field(default_factory=list)
     groups: dict[str, list[str]] = field(default_factory=dict)  # image id of a pattern -> ids of its photos
+    files: list[Path] = field(default_factory=list)  # every file that was read
 
     def add(self, way: Key, text: str, key: bool = False) -> None:
         """Note a problem with the value at `way` (or with its key); once for each value."""
@@ -98,6 +99,7 @@ def _read(path: Path, name: str, seen: tuple[Path, ...]) -> Source:
         dict(document.values),
         {name: path.absolute().parent},
         list(document.problems),
+        files=[path.absolute()],
     )
     if (other := source.value.pop("extends", None)) is None:
         return source
@@ -136,7 +138,15 @@ def _over(child: Source, parent: Source, document: Document) -> Source:
     value = merge(child.value, parent.value, ())
     folders = {**child.folders, **parent.folders}
     problems = [*child.problems, *parent.problems]
-    return Source(child.path, value, keys | dict(document.keys), values | dict(document.values), folders, problems)
+    return Source(
+        child.path,
+        value,
+        keys | dict(document.keys),
+        values | dict(document.values),
+        folders,
+        problems,
+        files=[*child.files, *parent.files],
+    )
 
 
 def _drop_nulls(value: dict[str, Any]) -> None:
@@ -202,6 +212,7 @@ def _read_text(source: Source, way: Key) -> None:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         source.add(way, f"the text {text} cannot be read: {reason}.")
         return
+    source.files.append(source.folders[place.file] / text)
     source.get(*way[:-1])[way[-1]] = content
     name = os.path.normpath(Path(place.file).parent / text)
     source.values[way] = Place(name, 1, 1)

@@ -118,10 +118,9 @@ class Store:
         """Where the blob of this digest lies or would lie."""
         return self.root / "blobs" / sha256[:2] / sha256
 
-    def stamp(self, record: Record) -> list[list[int]]:
-        """Size and time of change of the record's files: equal stamps mean that nobody touched them since."""
-        paths = [self._record_path(record.key), *(self.blob_path(blob) for blob in record.blobs.values())]
-        return [[stat.st_size, stat.st_mtime_ns] for stat in (path.stat() for path in paths)]
+    def paths(self, record: Record) -> list[Path]:
+        """The files of a record: its own, and its blobs."""
+        return [self._record_path(record.key), *(self.blob_path(blob) for blob in record.blobs.values())]
 
     def _record_path(self, key: str) -> Path:
         return self.root / "records" / key[:2] / f"{key}.json"

@@ -36,6 +36,10 @@ class MissingWeights(ModelError):  # named for what it says
         self.folder = folder
 
 
+class Unreachable(ModelError):
+    """A host did not answer: there is no use in asking it again."""
+
+
 @dataclass(frozen=True)
 class Published:
     """What torchvision says about one set of weights."""
@@ -150,10 +154,11 @@ def _opened(url: str, host: str, timeout: float) -> Any:
     thread.start()
     thread.join(timeout)
     if answer and isinstance(answer[0], urllib.error.HTTPError):
+        answer[0].close()
         raise ModelError(f"{host} answered {answer[0].code} to the request for {url}.") from answer[0]
     if not answer or isinstance(answer[0], Exception):
         reason = f" ({answer[0]})" if answer else f" in {timeout:g} seconds"
-        raise ModelError(f"could not reach {host}{reason}: {url} was asked for.")
+        raise Unreachable(f"could not reach {host}{reason}: {url} was asked for.")
     return answer[0]
 
 

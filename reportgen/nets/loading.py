@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,41 +74,41 @@ def _random(resolved: Resolved, view: Preprocess, allow_code: bool) -> tuple[nn.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(resolved.seed)  # torch.manual_seed would reach the GPUs' generators too
         module = archs.build(resolved.arch, resolved.num_classes, resolved.kwargs, allow_code)
-    skeleton = _skeleton(resolved, resolved.num_classes) or module
-    return module, trace(skeleton, view.size)
+    code = archs.origin(resolved.arch) == "code"
+    return module, trace(module if code else skeleton(resolved, resolved.num_classes), view.size)
 
 
 def _filled(resolved: Resolved, view: Preprocess, dtype: torch.dtype, allow_code: bool) -> tuple[nn.Module, Graph]:
     """A net with the weights of a file; it is built without any, so that none are drawn only to be overwritten."""
     assert resolved.path is not None
-    state = read_state(resolved.path)
-    skeleton = _skeleton(resolved, resolved.num_classes)
-    if skeleton is None:
-        module = archs.build(resolved.arch, resolved.num_classes, resolved.kwargs, allow_code)
-        state = fitting(module, state, resolved.arch)
-        check_fit(resolved, module, state, module.load_state_dict(state, strict=False))
-        return module, trace(module, view.size)
-    count = resolved.num_classes or inferred_classes(skeleton, state)
-    if count is not None and count != resolved.num_classes:
-        skeleton = _skeleton(resolved, count) or skeleton
-    graph = trace(skeleton, view.size)
-    state = {name: _as(tensor, dtype) for name, tensor in fitting(skeleton, state, resolved.arch).items()}
-    check_fit(resolved, skeleton, state, None)
-    check_fit(resolved, skeleton, state, skeleton.load_state_dict(state, strict=False, assign=True))
-    if any(t.is_meta for t in (*skeleton.parameters(), *skeleton.buffers())):  # buffers that no file holds
-        skeleton = archs.build(resolved.arch, count, resolved.kwargs)
-        skeleton.load_state_dict(state, strict=False)
-    return skeleton, graph
+    state, count = read_state(resolved.path), resolved.num_classes
+    module = skeleton(resolved, count, allow_code)
+    if count is None and archs.origin(resolved.arch) != "code":
+        found = inferred_classes(module, state)
+        if found is not None:
+            count, module = found, skeleton(resolved, found)
+    graph = trace(module, view.size)
+    state = {name: _as(tensor, dtype) for name, tensor in fitting(module, state, resolved.arch).items()}
+    check_fit(resolved, module, state, None)
+    check_fit(resolved, module, state, module.load_state_dict(state, strict=False, assign=True))
+    if any(t.is_meta for t in (*module.parameters(), *module.buffers())):  # buffers that no file holds
+        module = archs.build(resolved.arch, count, resolved.kwargs)
+        module.load_state_dict(state, strict=False)
+    return module, graph
 
 
-def _skeleton(resolved: Resolved, num_classes: int | None) -> nn.Module | None:
-    """The net without numbers, on the meta device; None for code of the user's, which may not bear it."""
+def skeleton(resolved: Resolved, num_classes: int | None, allow_code: bool = False) -> nn.Module:
+    """The net without numbers, on the meta device; with numbers where its builder needs a real device.
+
+    Code of the user's is built once and for real: it may read files, or know nothing of devices.
+    """
     import torch
 
-    if archs.origin(resolved.arch) == "code":
-        return None
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return archs.build(resolved.arch, num_classes, resolved.kwargs)
+    with torch.random.fork_rng(devices=[]):
+        if archs.origin(resolved.arch) != "code":
+            with suppress(ModelError), torch.device("meta"):
+                return archs.build(resolved.arch, num_classes, resolved.kwargs)
+        return archs.build(resolved.arch, num_classes, resolved.kwargs, allow_code)
 
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:

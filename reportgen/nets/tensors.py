@@ -8,7 +8,9 @@ import math
 import os
 import pickle
 import uuid
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -101,12 +103,13 @@ def write_memo(path: Path | None, value: Mapping[str, Any]) -> None:
     if path is None:
         return
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        try:
+            temporary.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------------- safetensors
@@ -158,7 +161,9 @@ def _unpickled(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files of an odd make, which are then refused, or fine
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"The weights file {path} was refused: reading it could run code, or it is no weights file at all "

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from reportgen.errors import ModelError, nearest
 from reportgen.keys import digest
 from reportgen.nets import archs
-from reportgen.nets.hub import MissingWeights, Published, fetch_hub, hub_folder, missing, published
+from reportgen.nets.hub import MissingWeights, Published, Unreachable, fetch_hub, hub_folder, missing, published
 from reportgen.nets.tensors import SUFFIXES, describe, read_state, tensor_digest, weights_digest
 from reportgen.records import Preprocess
 
@@ -19,6 +19,7 @@ __all__ = [
     "MissingWeights",
     "Published",
     "Resolved",
+    "Unreachable",
     "fetch_hub",
     "hub_folder",
     "read_state",

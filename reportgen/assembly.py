@@ -1,0 +1,210 @@
+"""The parts of a build: plan, fill, draw, publish."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from reportgen import __version__, models
+from reportgen.building import Built, Options, Progress, Quiet
+from reportgen.errors import RenderError, SpecError, nearest
+from reportgen.plan import Plan, make_plan
+from reportgen.publish import new_folder
+from reportgen.records import Filled, Net
+from reportgen.spec import Spec, check_files, read_spec
+from reportgen.store import Corrupt, Store
+from reportgen.unchanged import remember
+
+log = logging.getLogger(__name__)
+
+
+def assemble(
+    path: Path, folder: Path, store: Store, options: Options, watcher: Progress, started: float, *, listed: bool
+) -> Built:
+    """A build that has something to do; `listed` says that the list of reports beside the folder is ours too."""
+    spec = read_spec(path)
+    if problems := check_files(spec):
+        raise SpecError("\n".join(problems))
+    plan = prepare(spec, store, options, watcher)
+    built = _compute_and_publish(plan, store, options, watcher, folder, started)
+    if built.published and not built.failed:
+        remember(plan, path, folder, store, options.only)
+    if listed and built.published:
+        _refresh_list(folder.parent)
+    return built
+
+
+def prepare(spec: Spec, store: Store, options: Options, progress: Progress | None = None) -> Plan:
+    """The plan of a spec: which net each model is, their cards, and every cell."""
+    from reportgen.methods import methods
+
+    watcher = progress or Quiet()
+    chosen = models.choose(spec, store.root, offline=options.offline, allow_code=options.allow_code, say=watcher.say)
+    cards = {name: models.card(choice, store) for name, choice in chosen.items()}
+    plan = make_plan(spec, methods(), chosen, cards)
+    if options.only and not any(_is_asked(cell.id, options.only) for cell in plan.cells):
+        known = {section.id for section in spec.sections} | {cell.id for cell in plan.cells if cell.section}
+        raise SpecError(f"--only {options.only}: no section or cell has this id. {nearest(options.only, known)}")
+    return plan
+
+
+def _compute_and_publish(
+    plan: Plan, store: Store, options: Options, watcher: Progress, folder: Path, started: float
+) -> Built:
+    for _ in range(3):
+        filled = fill_plan(plan, store, options, watcher)
+        failed = tuple(f for f in filled if f.status == "failed" and _is_asked(f.cell.id, options.only))
+        computed = sum(not f.cached and f.status == "ok" for f in filled)
+        built = Built(
+            folder,
+            computed,
+            sum(f.cached for f in filled),
+            failed,
+            (),
+            _fallbacks(plan),
+            _since(started),
+            False,
+        )
+        if options.strict and failed:
+            return built
+        try:
+            findings = _publish(plan, filled, store, options, watcher, folder, started)
+        except Corrupt as damage:  # set aside by the store: fill the plan again
+            log.warning("%s was damaged in the cache and is computed again", damage)
+            continue
+        published = not (options.strict and findings)
+        return replace(built, findings=findings, published=published, seconds=_since(started))
+    raise RenderError(
+        f"The cache {store.root} is damaged again and again while it is read. Its disk may be failing: name another "
+        "folder with --cache."
+    )
+
+
+def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> tuple[Filled, ...]:
+    """Every cell with its outcome; nothing that computes is imported where the store holds them all."""
+    from reportgen.run import fill
+
+    asked = replace(plan, cells=tuple(c for c in plan.cells if _is_asked(c.id, options.only) or c.section == ""))
+    if not options.only:
+        asked = plan
+    missing = {c.key for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None}
+    threads = options.threads
+
+    def load(model: str) -> Net:
+        watcher.say(f"{model}: {plan.models[model].source}")
+        return models.load(plan.models[model], options.device, plan.spec.precision, threads)
+
+    watcher.start(len(missing))
+    try:
+        filled = fill(asked, store, load, watcher.step)
+    finally:
+        watcher.stop()
+    return filled if asked is plan else _with_left_out(plan, filled, store, options.only)
+
+
+def _with_left_out(plan: Plan, filled: tuple[Filled, ...], store: Store, only: str) -> tuple[Filled, ...]:
+    """The cells that --only left out, from the store where they are there."""
+    from reportgen.records import Artifact
+    from reportgen.run import from_record
+
+    known = {outcome.cell.id: outcome for outcome in filled}
+    for cell in plan.cells:
+        if cell.id in known:
+            continue
+        if cell.id in plan.excluded:
+            known[cell.id] = Filled(cell, "not_applicable", plan.excluded[cell.id], {}, lambda: Artifact({}))
+        elif (record := store.get(cell.key)) is not None:
+            known[cell.id] = from_record(cell, record, store, cached=True)
+        else:
+            reason = f"Not computed yet: this build was asked for --only {only}."
+            known[cell.id] = Filled(cell, "failed", reason, {}, lambda: Artifact({}))
+    return tuple(known[cell.id] for cell in plan.cells)
+
+
+def _publish(
+    plan: Plan,
+    filled: tuple[Filled, ...],
+    store: Store,
+    options: Options,
+    watcher: Progress,
+    folder: Path,
+    started: float,
+) -> tuple[str, ...]:
+    """Draw site and poster and put them in place; the poster's findings. With --strict findings publish nothing."""
+    from reportgen.pages import make_blocks
+    from reportgen.poster import make_poster
+    from reportgen.report import Report
+    from reportgen.site import write_site
+
+    shown = tuple(f for f in filled if f.cell.section)
+    report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store)
+    findings: list[str] = []
+    try:
+        with new_folder(folder) as fresh:
+            watcher.say("drawing the site")
+            blocks = make_blocks(report)
+            write_site(report, blocks, fresh)
+            if plan.spec.outputs.poster is not None:
+                watcher.say("setting the poster")
+                findings = make_poster(report, blocks, plan.spec.outputs.poster, fresh)
+            if options.strict and findings:
+                raise _Withheld
+            _write_build_json(fresh, filled, options, _since(started))
+    except _Withheld:
+        pass
+    return tuple(findings)
+
+
+class _Withheld(Exception):
+    """The report is finished, but --strict keeps it from being published."""
+
+
+def _write_build_json(fresh: Path, filled: tuple[Filled, ...], options: Options, seconds: float) -> None:
+    """The only file with a clock: device, versions, seconds and cache hits of this build."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "weasyprint")
+    facts = {
+        "reportgen": __version__,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "device": options.device,
+        "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 2),
+        "cells": {
+            "computed": sum(not f.cached and f.status == "ok" for f in filled),
+            "cached": sum(f.cached for f in filled),
+            "failed": sum(f.status == "failed" for f in filled),
+        },
+        "seconds_by_cell": {f.cell.id: round(f.seconds, 4) for f in filled if not f.cached and f.seconds},
+    }
+    (fresh / "build.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _refresh_list(root: Path) -> None:
+    """Write site/index.html anew: the list of the reports that lie there."""
+    from reportgen.site import write_list
+
+    reports = []
+    for path in sorted(root.glob("*/report.json")):
+        try:
+            reports.append((path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError) as error:
+            log.warning("%s is left out of the list of reports: %s", path.parent.name, error)
+    write_list(root, reports)
+
+
+def _is_asked(cell_id: str, only: str) -> bool:
+    return not only or cell_id == only or cell_id.startswith(f"{only}.")
+
+
+def _fallbacks(plan: Plan) -> dict[str, str]:
+    return {name: choice.fallback for name, choice in plan.models.items() if choice.fallback}
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started

@@ -1,0 +1,319 @@
+"""The command line: the only place that prints or exits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from reportgen.errors import ReportError, SpecError
+
+if TYPE_CHECKING:
+    from reportgen.building import Built, Options
+    from reportgen.plan import Plan
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Show what convolutional networks learned: one spec, every visualization, a site and a poster.",
+    rich_markup_mode=None,
+)
+cache_app = typer.Typer(no_args_is_help=True, help="The store of what was computed: ls, gc, verify.")
+app.add_typer(cache_app, name="cache")
+
+SpecFile = Annotated[Path, typer.Argument(help="the spec, a YAML file", show_default=False)]
+Cache = Annotated[Path | None, typer.Option(help="folder of the store (default: $REPORTGEN_CACHE, else the user's)")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")]
+Threads = Annotated[int | None, typer.Option(min=1, help="threads that compute (default: torch's own choice)")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="let arch: module:callable run the user's code")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from reportgen import __version__
+
+        typer.echo(f"reportgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="only errors")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="also tracebacks and what the cache does")] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", help="print the version and stop", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Settings of every command."""
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    for noisy in ("fontTools", "weasyprint", "matplotlib", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    _state["quiet"], _state["verbose"] = quiet, verbose
+
+
+_state: dict[str, bool] = {"quiet": False, "verbose": False}  # of this process' command line
+
+
+@app.command()
+def build(
+    specs: Annotated[list[Path], typer.Argument(help="one or more specs", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="folder of the report (one spec only; default: site/NAME)")] = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    offline: Annotated[bool, typer.Option("--offline", help="never ask the network")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="publish nothing if a cell failed or a check complains")
+    ] = False,
+    only: Annotated[str, typer.Option(help="compute only this section or cell, by its id")] = "",
+    allow_code: AllowCode = False,
+) -> None:
+    """Compute what is missing, and write the site and the poster."""
+    from reportgen.building import Options
+    from reportgen.building import build as build_report
+
+    if out is not None and len(specs) > 1:
+        raise SpecError("--out names the folder of one report, but several specs were given. Build them one by one.")
+    options = Options(cache, device, threads, offline, strict, only, allow_code)
+    codes = []
+    for spec in specs:
+        built = build_report(spec, out, options=options, progress=_progress())
+        _tell(built, options)
+        codes.append(built.exit_code)
+    raise typer.Exit(max(codes))
+
+
+@app.command()
+def plan(
+    spec: SpecFile,
+    why: Annotated[bool, typer.Option("--why", help="say for each missing cell what changed")] = False,
+    cache: Cache = None,
+    offline: Annotated[bool, typer.Option("--offline", help="never ask the network")] = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Print what would run, what is cached, and what does not apply."""
+    from reportgen.building import Options
+    from reportgen.plan import why as explain
+
+    made, store = _prepared(spec, Options(cache=cache, offline=offline, allow_code=allow_code))
+    counts = {"cached": 0, "to run": 0, "not applicable": 0}
+    for cell in made.cells:
+        if not cell.section:
+            continue
+        missing = cell.id not in made.excluded and store.get(cell.key) is None
+        state = "not applicable" if cell.id in made.excluded else "to run" if missing else "cached"
+        counts[state] += 1
+        note = made.excluded.get(cell.id) or (explain(cell, store) if why and missing else "")
+        typer.echo(f"{state:15}{cell.id}{'  (' + note + ')' if note else ''}")
+    typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+@app.command()
+def check(spec: SpecFile, allow_code: AllowCode = False, cache: Cache = None) -> None:
+    """Read the spec and its files, and report every problem."""
+    from reportgen.building import Options
+
+    made, _ = _prepared(spec, Options(cache=cache, allow_code=allow_code))
+    typer.echo(f"{spec}: {len(made.spec.sections)} sections, {len(made.spec.models)} models, no problems")
+
+
+@app.command()
+def fetch(spec: SpecFile, cache: Cache = None) -> None:
+    """Download the weights that a spec names; an unreachable host is given up after 5 seconds and asked once."""
+    from reportgen import models
+    from reportgen.building import store_at
+    from reportgen.spec import read_spec
+
+    problems = models.fetch(read_spec(spec), store_at(cache).root, say=lambda text: typer.echo(text, err=True))
+    if problems:
+        raise SpecError("\n".join(problems))
+
+
+@app.command()
+def methods(name: Annotated[str, typer.Argument(help="one method", show_default=False)] = "") -> None:
+    """List the methods, or tell all about one: params, arrays, citation."""
+    from dataclasses import fields
+
+    from reportgen.methods import method, methods
+
+    if not name:
+        for entry in methods().values():
+            typer.echo(f"{entry.name:14}{entry.scope:9}{entry.caption}")
+        return
+    entry = method(name)
+    typer.echo(f"{entry.title} ({entry.name}, version {entry.version}; per {entry.scope}; {entry.citation})\n")
+    typer.echo(entry.doc.strip() + "\n")
+    for field in fields(entry.params):
+        typer.echo(f"  {field.name} = {field.default!r}: {field.metadata.get('doc', '')}")
+    for array, axes in entry.arrays.items():
+        typer.echo(f"  array {array}: {axes}")
+
+
+@app.command()
+def nets(
+    arch: Annotated[str, typer.Argument(help="one architecture", show_default=False)] = "",
+    weights: Annotated[str, typer.Option(help="enum name, file or random (default: embedded or random)")] = "",
+) -> None:
+    """List the architectures, or print the layers and stages of one."""
+    from reportgen.nets import load_net
+    from reportgen.nets.archs import known_archs
+
+    if not arch:
+        typer.echo("\n".join(known_archs()))
+        return
+    default = None if arch.endswith("_mini") else "random"
+    card = load_net(arch, weights=weights or default, device="cpu").card
+    typer.echo(f"{card.arch}: {card.parameters:,} parameters, {card.flops / 1e9:.2f} GFLOPs, depth {card.depth}")
+    for stage, layer in {**card.stages, **card.aliases}.items():
+        typer.echo(f"  {stage:12} = {layer}")
+    for entry in card.layers:
+        shape = " x ".join(str(side) for side in entry.shape)
+        field = "whole picture" if entry.field is None else f"field {entry.field[0]} x {entry.field[1]}"
+        typer.echo(f"  {entry.name:28}{entry.kind:20}{shape:18}{field}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="a recipe, such as specs/zoo/resnet_mini.yaml", show_default=False)],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="folder or .zip of class folders to train on")
+    ] = None,
+    val: Annotated[
+        list[Path] | None, typer.Option("--val", help="folder or .zip of class folders to measure on")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run (default: the recipe's, else runs/NAME)")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train a net as a recipe says; an interrupted run goes on where it stood.
+
+    Checkpoints, the log and the finished weights land in the run's folder.
+    """
+    from reportgen.training import export, load_recipe
+    from reportgen.training import train as train_net
+
+    asked = load_recipe(recipe, [str(path) for path in data or []], [str(path) for path in val or []])
+    folder = out or Path(asked.out or f"runs/{recipe.stem}")
+    result = train_net(asked, folder, device, threads, quiet=_state["quiet"])
+    weights = folder / f"{asked.arch}.safetensors"
+    top1 = export(folder, weights, device)
+    typer.echo(f"{weights}: {len(result.classes)} classes, top-1 {100 * top1:.1f} % on the validation pictures")
+
+
+@cache_app.command("ls")
+def cache_ls(cache: Cache = None) -> None:
+    """Count what the store holds, by kind and method."""
+    from reportgen.building import store_at
+    from reportgen.housekeeping import contents
+
+    store = store_at(cache)
+    total = 0
+    for kind, (count, size) in sorted(contents(store).items()):
+        typer.echo(f"{kind:24}{count:8}{size / 1e6:10.1f} MB")
+        total += size
+    typer.echo(f"{store.root}: {total / 1e6:.1f} MB")
+
+
+@cache_app.command("gc")
+def cache_gc(
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    grace_hours: Annotated[float, typer.Option(min=0, help="keep what is younger")] = 24.0,
+) -> None:
+    """Remove what no report that still lies in its folder needs."""
+    from reportgen.building import store_at
+    from reportgen.housekeeping import collect
+
+    count, size = collect(store_at(cache), dry_run=dry_run, grace_hours=grace_hours)
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {count} files, {size / 1e6:.1f} MB")
+
+
+@cache_app.command("verify")
+def cache_verify(cache: Cache = None) -> None:
+    """Read every file of the store and check it against its digest; damaged ones are set aside."""
+    from reportgen.building import store_at
+    from reportgen.housekeeping import verify
+
+    sound, damaged = verify(store_at(cache))
+    typer.echo(f"{sound} records sound, {damaged} damaged and set aside")
+    raise typer.Exit(1 if damaged else 0)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 something failed, 2 nothing was started, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except ReportError as error:
+        typer.echo(f"reportgen: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        typer.echo(
+            "reportgen: interrupted; what was finished is kept, and the next build goes on from there",
+            err=True,
+        )
+        code = 130
+    except typer.Abort:
+        code = 130
+    except Exception as error:
+        code = _usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Exception) -> int:
+    """Print a wrong command line as typer would; anything else is a bug and keeps its traceback."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _prepared(spec: Path, options: Options) -> tuple[Plan, Any]:
+    from reportgen.assembly import prepare
+    from reportgen.building import store_at
+    from reportgen.spec import check_files, read_spec
+
+    read = read_spec(spec)
+    if problems := check_files(read, decode=True):
+        raise SpecError("\n".join(problems))
+    store = store_at(options.cache)
+    return prepare(read, store, options, _progress()), store
+
+
+def _progress() -> Any:
+    from reportgen.building import Quiet
+    from reportgen.progress import Bar, Lines
+
+    if _state["quiet"]:
+        return Quiet()
+    return Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
+
+
+def _tell(built: Built, options: Options) -> None:
+    for model, reason in built.fallbacks.items():
+        typer.echo(f"{model}: {reason}", err=True)
+    for outcome in built.failed:
+        typer.echo(f"failed: {outcome.cell.id}: {outcome.reason}", err=True)
+    for finding in built.findings:
+        typer.echo(f"poster: {finding}", err=True)
+    if _state["quiet"]:
+        return
+    if not built.published:
+        typer.echo("nothing was published, because of --strict; the old report is untouched", err=True)
+    elif built.unchanged:
+        typer.echo(f"{built.folder}: nothing to do ({built.seconds:.2f} s)")
+    else:
+        counts = f"{built.computed} computed, {built.cached} cached, {len(built.failed)} failed"
+        typer.echo(f"{built.folder / 'index.html'}: {counts} ({built.seconds:.1f} s)")

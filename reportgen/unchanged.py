@@ -1,0 +1,124 @@
+"""Whether a build has anything to do, answered from what the last one noted: no spec is parsed, no net is looked at.
+
+Noted are digests of every small file the report depends on (spec, texts, photos, class names, templates, code), stamps
+(size, time of change, inode) of weights and of what was written, and which files were looked for in vain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reportgen.keys import digest
+from reportgen.store import Store, write_atomically
+
+if TYPE_CHECKING:
+    from reportgen.plan import Plan
+
+LARGE = 16_000_000  # bytes from which a file is told by its stamp instead of its digest
+ENVIRONMENT = ("TORCH_HOME", "XDG_CACHE_HOME", "SOURCE_DATE_EPOCH")  # what else decides where things are
+Stamp = list[int]
+
+
+def nothing_to_do(spec: Path, folder: Path, store: Store, only: str) -> int | None:
+    """How many cells the finished report has, where it is just what a build would make; else None."""
+    try:
+        known = json.loads(_note(store, folder).read_text(encoding="utf-8"))
+        same = (
+            known["asked"] == _asked(spec, only)
+            and all(_fingerprint(Path(path)) == mark for path, mark in known["inputs"].items())
+            and known["code"] == _code()
+            and known["files"] == _stamps(folder)
+            and all(_stamp(Path(path)) == stamp for path, stamp in known["store"].items())
+        )
+        return int(known["cells"]) if same else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> None:
+    """Note what a build has made of what: for the next build, and as what `cache gc` must keep."""
+    keys = sorted({cell.key for cell in plan.cells if cell.id not in plan.excluded})
+    records = [record for key in keys if (record := store.get(key)) is not None]
+    known = {
+        "asked": _asked(spec, only),
+        "inputs": {str(path): _fingerprint(path) for path in _inputs(plan)},
+        "code": _code(),
+        "files": _stamps(folder),
+        "store": {str(path): _stamp(path) for record in records for path in store.paths(record)},
+        "keys": keys,
+        "folder": str(folder),
+        "cells": sum(bool(cell.section) for cell in plan.cells),
+    }
+    write_atomically(_note(store, folder), json.dumps(known).encode())
+
+
+def _inputs(plan: Plan) -> Iterable[Path]:
+    """Every file outside the program that a report depends on; also folders of photos, for what a pattern finds."""
+    from reportgen.images import find_image
+
+    spec = plan.spec
+    found = {*spec.files}
+    for image in spec.images.values():
+        path = find_image(image.source, spec.path.parent)
+        found |= {path, path.parent}
+    for choice in plan.models.values():
+        found |= {path for path in (choice.resolved.path, choice.missing) if path is not None}
+        found |= {path for path in (choice.asked.classes,) if isinstance(path, Path)}
+    if spec.references is not None:
+        found.add(spec.references)
+    for method in plan.methods.values():
+        found.add(Path(method.run.__code__.co_filename))
+    return sorted(found)
+
+
+def _asked(spec: Path, only: str) -> list[Any]:
+    return [str(spec.absolute()), only, [os.environ.get(name) for name in ENVIRONMENT]]
+
+
+def _code() -> str:
+    """The digest of the program's own text: an update or a changed template is a change."""
+    package = Path(__file__).parent
+    folders = [package, package.parent / "templates"]
+    files = sorted(
+        file
+        for folder in folders
+        for pattern in ("*.py", "*.bib", "*.html", "*.css", "*.js", "*.svg")
+        for file in folder.rglob(pattern)
+    )
+    return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
+
+
+def _fingerprint(path: Path) -> Any:
+    """What tells if an input changed: a digest, a stamp for large files and folders, None for what is not there."""
+    stamp = _stamp(path)
+    if stamp is None or path.is_dir() or stamp[0] > LARGE:
+        return stamp
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def _stamps(folder: Path) -> dict[str, Stamp]:
+    """Size, time of change and inode of every file of a report."""
+    stamps = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = f"{parent}{os.sep}{name}"
+            stat = os.stat(path)  # noqa: PTH116 - thousands of files, and pathlib is slow
+            stamps[path[len(str(folder)) + 1 :]] = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    return stamps
+
+
+def _note(store: Store, folder: Path) -> Path:
+    return store.root / "builds" / f"{digest(str(folder))[:32]}.json"
