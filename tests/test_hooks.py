@@ -20,6 +20,9 @@ def hook_count(module):
 @pytest.fixture(scope="module")
 def resnet():
     net = load_net("resnet_mini", weights="random", device="cpu")
+    for module in net.module.modules():
+        if hasattr(module, "bn2"):
+            module.bn2.weight.fill_(1)  # fresh blocks are the identity: nothing would depend on what is inside
     tiny.calibrated(net.module)
     return net
 
@@ -43,12 +46,12 @@ class Counting(nn.Module):
 
 def test_a_recorded_value_is_not_overwritten_by_a_later_in_place_call(x):
     conv, relu = nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)
-    with hooks.recorded(nn.Sequential(conv, relu), ["0", "1"]) as values, torch.no_grad():
-        nn.Sequential(conv, relu)  # another container: not the recorded one
-        hooked = nn.Sequential(conv, relu)
-        hooked(x)
+    net = nn.Sequential(conv, nn.Identity(), relu)
+    with hooks.recorded(net, ["0", "1", "2"]) as values, torch.no_grad():
+        net(x)
     assert torch.equal(values["0"], conv(x))
-    assert torch.equal(values["1"], conv(x).relu())
+    assert torch.equal(values["1"], conv(x))
+    assert torch.equal(values["2"], conv(x).relu())
 
 
 def test_recorded_values_take_part_in_autograd_upwards_and_downwards(resnet, x):
@@ -81,11 +84,10 @@ def test_run_to_stops_behind_the_deepest_layer(x):
 
 
 def test_run_to_stops_at_plain_names_where_the_card_knows_the_number_of_calls(resnet, x):
+    seen = []
     with hooks.watched(resnet.module, lambda *_: None, lambda path, *_: seen.append(path)):
-        seen = []
         hooks.run_to(resnet, x, ["stage1", "layer1.0.relu"])
-    assert "layer1.0" not in seen
-    assert seen.count("layer1.0.relu") == 1  # the second call's watcher does not run: the pass was stopped there
+    assert seen[-1] == "layer1.0.relu"
 
 
 def test_the_number_names_the_call_and_the_plain_name_the_last(resnet, x):
@@ -101,18 +103,16 @@ def test_the_number_names_the_call_and_the_plain_name_the_last(resnet, x):
 def test_the_input_of_a_module_is_a_layer(resnet, x):
     with torch.no_grad():
         expected = torch.flatten(hooks.run_to(resnet, x, ["avgpool"])["avgpool"], 1)
-    assert torch.equal(hooks.run_to(resnet, x, ["fc@in"])["fc@in"], expected) if _has(resnet, "fc@in") else True
     assert torch.equal(hooks.run_to(resnet.module, x, ["fc@in"])["fc@in"], expected)
-
-
-def _has(net, name):
-    return any(layer.name == name for layer in net.card.layers)
 
 
 def test_a_replaced_value_goes_on_and_the_net_is_restored(resnet, x):
     with torch.no_grad():
         plain = resnet.module(x)
-        with hooks.replaced(resnet, "layer1.0.relu#1", torch.zeros_like), hooks.recorded(resnet, ["layer1.0.conv2"]) as v:
+        with (
+            hooks.replaced(resnet, "layer1.0.relu#1", torch.zeros_like),
+            hooks.recorded(resnet, ["layer1.0.conv2"]) as v,
+        ):
             changed = resnet.module(x)
         assert v["layer1.0.conv2"].abs().max() == 0
         assert not torch.equal(plain, changed)
@@ -150,7 +150,7 @@ def test_hooks_are_gone_after_an_error(resnet, x):
 def test_unknown_layers_are_named_with_the_nearest(resnet, x):
     with pytest.raises(ModelError, match=r"layer1\.0"):
         hooks.run_to(resnet, x, ["layer1.O"])
-    with pytest.raises(ModelError, match="layer1"):
+    with pytest.raises(ModelError, match=r"no module 'layerl'\. Did you mean 'layer"):
         hooks.run_to(resnet.module, x, ["layerl"])
     with pytest.raises(NotApplicable, match="stage0"):
         hooks.run_to(resnet, x, ["stage0"])

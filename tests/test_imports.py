@@ -59,7 +59,7 @@ def test_a_method_imports_only_shared_helpers(path):
     "name", ["pages", "figures", "charts", "tiles", "site", "poster", "preflight", "report", "texts"]
 )
 def test_the_publishing_half_never_imports_the_computing_half(name):
-    computing = {"run", "rules", "hooks", "project", "compute"}
+    computing = {"run", "rules", "hooks", "project", "computing"}
     ours = {found.split(".")[1] for found in imported(PACKAGE / f"{name}.py") if found.startswith("reportgen.")}
     assert not ours & computing
     assert not any(found.split(".")[0] in ("torch", "torchvision") for found in imported(PACKAGE / f"{name}.py"))

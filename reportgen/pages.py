@@ -1,0 +1,148 @@
+"""A report arranged for people: blocks of rows of slots, the same for site and poster, before any HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reportgen import figures, palettes
+from reportgen.records import Cell, Figure, Filled, Method, Picture, Status
+
+if TYPE_CHECKING:
+    from reportgen.figures import Drawn
+    from reportgen.report import Report
+    from reportgen.spec import SectionSpec
+    from reportgen.store import Record
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in a row: what one net has to show there, or why it has nothing."""
+
+    model: str  # id in the spec
+    filled: Filled | None  # None where the section leaves this net out on purpose
+    panel: str  # name of the panel
+    figure: Figure | None
+    status: Status
+    reason: str  # why there is no figure
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same panel of the same image and layer for every net: what can be compared."""
+
+    image: str | None  # id in the spec; None for methods that look at the net alone
+    layer: str | None  # as asked: "stage3"
+    panel: str
+    label: str  # a few words for the row's head
+    slots: tuple[Slot, ...]  # one per model of the section, in the spec's order
+
+
+@dataclass(frozen=True)
+class Block:
+    """One section of the spec, ready to be laid out."""
+
+    section: str  # id in the spec
+    method: Method | None  # None for a section of text
+    html: str  # the section's text, cleaned
+    rows: tuple[Row, ...]
+    models: tuple[str, ...]
+    files: Mapping[str, tuple[Record, str]] = field(default_factory=dict, repr=False)  # file -> record and blob
+
+
+def make_blocks(report: Report) -> tuple[Block, ...]:
+    """The sections of a report with their figures drawn (or taken from the store), in the spec's order."""
+    from reportgen.texts import report_texts
+
+    texts = report_texts(report)
+    return tuple(_block(report, section, texts.sections[section.id]) for section in report.spec.sections)
+
+
+def model_colors(report: Report) -> dict[str, str]:
+    """The colour that every model of the report has everywhere."""
+    return {model: palettes.model_color(index) for index, model in enumerate(report.spec.models)}
+
+
+def model_name(report: Report, model: str) -> str:
+    """What to call a model on pages: the title of its family where no other model has it, else its id."""
+    card = report.cards[model]
+    title = card.facts.title or card.arch
+    others = [other.facts.title or other.arch for name, other in report.cards.items() if name != model]
+    return f"{title} ({model})" if title in others else title
+
+
+def image_name(report: Report, image: str) -> str:
+    """What to call an image on pages: its title, else its id in words."""
+    return report.spec.images[image].title or image.replace("_", " ").replace("-", " ")
+
+
+def outside(report: Report, image: str, model: str) -> bool:
+    """Whether what the image shows is none of the net's classes; false for images without a label."""
+    from reportgen.targets import label_index
+
+    labels = report.spec.images[image].label
+    return bool(labels) and label_index(report.cards[model].classes, labels) is None
+
+
+def _block(report: Report, section: SectionSpec, html: str) -> Block:
+    if section.method is None:
+        return Block(section.id, None, html, (), ())
+    method = report.methods[section.method]
+    colors = model_colors(report)
+    files: dict[str, tuple[Record, str]] = {}
+    rows: list[Row] = []
+    for cells in _groups(report, section):
+
+        def photo(model: str, image: str | None = cells[0].cell.image) -> Picture:
+            return report.photo(image or "", model)
+
+        drawn = figures.figures_of_row(report.store, method, cells, photo=photo, colors=colors)
+        for one in drawn:
+            files |= one.files
+        rows.extend(_rows(section, cells, drawn))
+    images = {name: place for place, name in enumerate(section.images)}
+    panels = {name: place for place, name in enumerate(dict.fromkeys(row.panel for row in rows))}
+    rows.sort(key=lambda row: (images.get(row.image or "", -1), panels[row.panel]))  # layers stay as asked for
+    return Block(section.id, method, html, tuple(rows), section.models, files)
+
+
+def _groups(report: Report, section: SectionSpec) -> Iterator[list[Filled]]:
+    """The cells of a section that make one row: the same image, layer and target, one per net."""
+    groups: dict[tuple[str | None, str | None, str], list[Filled]] = {}
+    for filled in report.filled:
+        if filled.cell.section == section.id:
+            key = (filled.cell.image, filled.cell.layer, _target(filled.cell))
+            groups.setdefault(key, []).append(filled)
+    yield from groups.values()
+
+
+def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn]) -> Iterator[Row]:
+    """One row per panel; a single one of reasons where no net has anything to show."""
+    found = {(one.figure.cells[0], one.figure.panel): one.figure for one in drawn}
+    panels = list(dict.fromkeys(one.figure.panel for one in drawn)) or [""]
+    by_model = {filled.cell.model: filled for filled in cells}
+    first = cells[0].cell
+    label = " · ".join(word for word in (first.layer, _target(first)) if word)
+    for panel in panels:
+        slots = []
+        for model in section.models:
+            filled = by_model.get(model)
+            figure = found.get((filled.cell.id, panel)) if filled else None
+            slots.append(_slot(model, filled, panel, figure))
+        yield Row(first.image, first.layer, panel, label, tuple(slots))
+
+
+def _slot(model: str, filled: Filled | None, panel: str, figure: Figure | None) -> Slot:
+    if filled is None:
+        return Slot(model, None, panel, None, "not_applicable", "This net is not part of the section.")
+    if filled.status == "ok" and figure is None:
+        reason = "This layer of the net has no picture of this kind."
+        return Slot(model, filled, panel, None, "not_applicable", reason)
+    return Slot(model, filled, panel, figure, filled.status, filled.reason)
+
+
+def _target(cell: Cell) -> str:
+    """The class that a cell was asked to explain by name, where it was."""
+    target = getattr(cell.params, "target", None)
+    return "" if target in (None, "predicted", "label") else str(target)

@@ -1,0 +1,166 @@
+"""The sizes and places of everything on the poster, found by measuring it at several sizes of type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reportgen import typesetter
+from reportgen.errors import RenderError
+from reportgen.poster_layout import Contents, LineSize, Piece, Place, RowSize, Sheet, arrange
+from reportgen.poster_sheet import (
+    FEATURED,
+    LARGE_FIGURE,
+    QR,
+    TITLE_WIDTHS,
+    TITLES,
+    Content,
+    Plan,
+    block_name,
+    measuring,
+    tile_width,
+    title_width,
+    widths,
+)
+from reportgen.poster_tiles import Line, Tiles
+from reportgen.poster_words import Words
+
+TYPE_SIZES = (1.12, 1.0)  # of the smallest that is good for a poster: 28 points of body on A0
+LARGE_SIZES = (1.4, 1.26, 1.12)  # where there is little text
+SMALL_SIZES = (0.95, 0.9, 0.84, 0.78, 0.72)  # still legible; used where nothing else helps, and said so
+
+
+def plan_sheet(sheet: Sheet, content: Content, folder: Path) -> Plan:
+    """The best arrangement over all sizes; blocks that fit at no size are left out. Raises RenderError."""
+    found = _best(sheet, content, _tried(sheet, content, TYPE_SIZES, folder), ())
+    if found is not None and found.type == max(TYPE_SIZES):
+        return _best(sheet, content, _tried(sheet, content, LARGE_SIZES, folder), ()) or found
+    if found is not None:
+        return found
+    measured = _tried(sheet, content, SMALL_SIZES, folder)
+    results = content.results
+    for kept in range(len(results), -1, -1):  # the last sections go first
+        left_out = tuple(block.name for block in results[kept:])
+        if (found := _best(sheet, content, measured, left_out)) is not None:
+            return found
+    raise RenderError(
+        "The poster's texts do not fit on the sheet, even in small type and without any results. Shorten them, or name "
+        "fewer sections under outputs.poster.sections."
+    )
+
+
+def _tried(sheet: Sheet, content: Content, sizes: Sequence[float], folder: Path) -> dict[float, dict[str, float]]:
+    pages = [measuring(sheet, content, size) for size in sizes]
+    return dict(zip(sizes, typesetter.measure(pages, folder), strict=True))
+
+
+def _best(
+    sheet: Sheet, content: Content, measured: Mapping[float, Mapping[str, float]], left_out: tuple[str, ...]
+) -> Plan | None:
+    best: Plan | None = None
+    for size, heights in measured.items():
+        title = next((t for t in TITLES if heights[f"title-{t}-1.0"] <= 2.4 * t * sheet.unit), TITLES[-1])
+        heads = _heads(sheet, content.words, heights, title)
+        top = max(place.y + place.height for place in heads) + 16 * sheet.unit
+        for figure in LARGE_FIGURE if content.featured else (1.0,):
+            contents = _contents(sheet, content, heights, figure, top, left_out)
+            found = arrange(sheet, contents)
+            if found is None:
+                continue
+            worth = (0.06 if size > 1 else 1.0) * (size - 1)  # small type is the last resort
+            if content.featured:
+                worth += _featured_worth(sheet, content.featured, figure, heights)
+            score = found.score + worth
+            if best is None or score > best.score:
+                best = Plan(sheet, size, figure, title, (*heads, *found.places), left_out, score)
+    return best
+
+
+def _heads(sheet: Sheet, words: Words, heights: Mapping[str, float], title: float) -> tuple[Place, ...]:
+    """Where the title, the authors and the QR code lie."""
+    margin, width = sheet.margin, title_width(sheet, words)
+    high = heights[f"title-{title}-1.0"]
+    share = min(share for share in TITLE_WIDTHS if heights[f"title-{title}-{share}"] <= high + 0.01)
+    places = [Place("title", margin, margin, width * share, high, 0, 1.0)]
+    places.append(Place("byline", margin, margin + high, width, heights["byline"], 0, 1.0))
+    if words.address:
+        x = sheet.width - margin - QR * 1.6 * sheet.unit
+        places.append(Place("qr", x, margin, QR * 1.6 * sheet.unit, heights["qr"], 0, 1.0))
+    return tuple(places)
+
+
+def _contents(
+    sheet: Sheet,
+    content: Content,
+    heights: Mapping[str, float],
+    figure: float,
+    top: float,
+    left_out: tuple[str, ...],
+) -> Contents:
+    words = content.words
+    conclusion = words.conclusion
+    return Contents(
+        top=top,
+        texts=tuple(Piece(text.name, heights[text.name]) for text in words.texts),
+        foot=tuple(Piece(text.name, heights[text.name]) for text in words.foot),
+        results=tuple(_sized(sheet, block, heights) for block in content.results if block.name not in left_out),
+        featured=_featured_piece(sheet, content.featured, figure, heights) if content.featured else None,
+        conclusion=Piece(conclusion.name, heights[conclusion.name]) if conclusion else None,
+    )
+
+
+def _featured_piece(sheet: Sheet, block: Tiles, figure: float, heights: Mapping[str, float]) -> Piece:
+    """The large figure at one size: the higher of photo and depths in each of its bands."""
+    bands = _bands(sheet, block, figure, heights)
+    return Piece(FEATURED, heights[FEATURED] + sum(max(band) for band in bands) + 7 * sheet.unit * (len(bands) - 1))
+
+
+def _bands(sheet: Sheet, block: Tiles, figure: float, heights: Mapping[str, float]) -> list[tuple[float, float]]:
+    """The heights of each band of the large figure: of its photo and words, and of its depths."""
+    size = widths(sheet, block, figure)
+    bands = []
+    for index, group in enumerate(block.groups[: size.bands]):
+        band = f"{FEATURED}-band{index}"
+        depths = heights[band]
+        for number, line in enumerate(group.lines):
+            row = f"{band}-line{number}"
+            depths += _line_size(size.tile, line, row, heights).height(1.0) - heights[row]
+        words = heights[f"{FEATURED}-words-{figure}"] if len(block.groups) == 1 else size.photo
+        bands.append((words, depths))
+    return bands
+
+
+def _featured_worth(sheet: Sheet, block: Tiles, figure: float, heights: Mapping[str, float]) -> float:
+    """What the large figure adds to the score: its share of the sheet, less the hole beside its photo or its depths.
+
+    The photo, which is no result, counts half.
+    """
+    size = widths(sheet, block, figure)
+    area = size.bands * (size.photo**2 / 2 + len(block.groups[0].lines) * block.across * size.tile**2)
+    for words, depths in _bands(sheet, block, figure, heights):
+        area -= (depths - words) * size.words if depths > words else (words - depths) * (sheet.wide - size.words)
+    return area / (sheet.width * sheet.height) + 0.08 * figure
+
+
+def _sized(sheet: Sheet, block: Tiles, heights: Mapping[str, float]) -> Piece:
+    """A block with the heights of its rows: what was measured without pictures, and the pictures."""
+    name = block_name(block)
+    rows = []
+    width, _ = tile_width(sheet, block.across)
+    for index, group in enumerate(block.groups):
+        names = [f"{name}-row{index}-line{i}" for i in range(len(group.lines))]
+        lines = [_line_size(width, line, row, heights) for line, row in zip(group.lines, names, strict=True)]
+        rows.append(RowSize(heights[f"{name}-row{index}"] - sum(heights[row] for row in names), tuple(lines)))
+    head = heights[name] - sum(heights[f"{name}-row{i}"] for i in range(len(rows)))
+    return Piece(name, head, tuple(rows))
+
+
+def _line_size(width: float, line: Line, row: str, heights: Mapping[str, float]) -> LineSize:
+    """The heights in a line that was measured without its pictures."""
+    text = heights[row]
+    picture = max((tile.aspect * width for tile in line.tiles if tile.drawing), default=0.0)
+    share = sum(tile.drawing is not None for tile in line.tiles) / len(line.tiles)
+    if not any(tile.note or tile.bars for tile in line.tiles):
+        return LineSize(text, text, picture, share)  # without pictures only labels are left, however long
+    labels = [heights[f"{row}-label{i}"] for i, tile in enumerate(line.tiles) if tile.label]
+    return LineSize(text, max(labels, default=0.0), picture, share)

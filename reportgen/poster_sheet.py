@@ -1,0 +1,277 @@
+"""The poster as HTML: its pieces loose on one endless page, to be measured, and each in its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from reportgen import palettes
+from reportgen.poster_layout import Place, Sheet
+from reportgen.poster_tiles import Group, Line, Tile, Tiles
+from reportgen.poster_words import Text, Words
+from reportgen.templating import environment
+
+LARGE_FIGURE = (1.0, 0.92, 0.84, 0.76, 0.68, 0.6)  # of the tile that would fill its width
+TITLES = (31.0, 28.2, 25.4, 22.6, 19.8, 17.0, 14.2)  # 88 to 40 points, in mm on A0
+TITLE_WIDTHS = (1.0, 0.9, 0.8, 0.7, 0.6)  # a narrower box spreads the title evenly over its lines
+FEATURED = "large-figure"  # the name of its place
+QR = 62.0  # side of the code in mm on A0
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """Everything that is to stand on the sheet."""
+
+    words: Words
+    featured: Tiles | None
+    results: tuple[Tiles, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided: sizes, places, and what did not fit."""
+
+    sheet: Sheet
+    type: float
+    figure: float  # size of the large figure
+    title: float
+    places: tuple[Place, ...]
+    left_out: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The measures of the large figure in mm."""
+
+    tile: float
+    gap: float
+    photo: float
+    words: float
+    space: float
+    bands: int
+
+
+def compose(plan: Plan, content: Content, files: Mapping[int, str]) -> str:
+    """The sheet as HTML, with every piece in its place; `files` names the picture of each tile, by its identity."""
+    boxes = []
+    for place in plan.places:
+        html, kind = _piece(plan, content, place, files)
+        boxes.append(_box(place.name, html, kind, place))
+    return _page(plan.sheet, content.words, plan.type, (plan.sheet.width, plan.sheet.height), boxes)
+
+
+def tile_width(sheet: Sheet, across: int) -> tuple[float, float]:
+    """The width of a column's tiles and of the gap between them."""
+    gap = 3.2 * sheet.unit
+    return (sheet.column - (across - 1) * gap) / across, gap
+
+
+def widths(sheet: Sheet, block: Tiles, size: float) -> Widths:
+    """How the large figure shares its width between photo and depths.
+
+    With one photo, a smaller figure has smaller depths and a larger photo, with its words below. With several, each has
+    its band, as high as the photo is wide, and a smaller figure has fewer of them.
+    """
+    gap, space, name = 3.2 * sheet.unit, 12 * sheet.unit, 18 * sheet.unit
+    across = block.across
+    if len(block.groups) > 1:
+        lines = len(block.groups[0].lines)
+        tile = (sheet.wide - space - (across - 1) * gap - lines * name) / (across + lines)
+        photo = lines * (tile + name)
+        smallest = LARGE_FIGURE[-1]
+        bands = max(1, round(len(block.groups) * (size - smallest) / (1 - smallest)))
+        return Widths(tile, gap, photo, photo, space, bands)
+    by_width = (0.73 * sheet.wide - space - (across - 1) * gap) / across
+    by_height = 0.36 * sheet.height / len(block.groups[0].lines)
+    tile = min(by_width, by_height) * size
+    words = sheet.wide - space - across * (tile + gap) + gap
+    return Widths(tile, gap, words, words, space, 1)
+
+
+def _labels(width: float, line: Line, row: str) -> list[dict[str, Any]]:
+    """The labels of a line one by one: beside bars and notes their height cannot be told from the line's."""
+    return [
+        _loose(f"{row}-label{i}", Markup('<p class="label">{}</p>').format(tile.label), "", width)
+        for i, tile in enumerate(line.tiles)
+        if tile.label and any(other.note or other.bars for other in line.tiles)
+    ]
+
+
+def measuring(sheet: Sheet, content: Content, size: float) -> str:
+    """One endless page with every piece at its width, pictures left out where their size is not known yet."""
+    words = content.words
+    boxes = []
+    width = title_width(sheet, words)
+    for title, share in itertools.product(TITLES, TITLE_WIDTHS):
+        boxes.append(_loose(f"title-{title}-{share}", _macros().headline(words.title, title), "", width * share))
+    boxes.append(_loose("byline", _macros().byline(words.authors, words.affiliation), "", width))
+    if words.address:
+        boxes.append(_loose("qr", _qr(sheet, words), "qr", QR * 1.6 * sheet.unit))
+    for text in (*words.texts, *words.foot):
+        boxes.append(_loose(text.name, text.html, text.kind, sheet.column))
+    if words.conclusion:
+        boxes.append(_loose(words.conclusion.name, words.conclusion.html, "conclusion", sheet.wide))
+    if content.featured:
+        boxes.extend(_measuring_featured(sheet, content.featured))
+    for block in content.results:
+        html = _tiles(sheet, block, len(block.groups), 0.0, {})
+        boxes.append(_loose(block_name(block), html, "tiles", sheet.column))
+        width = tile_width(sheet, block.across)[0]
+        for index, group in enumerate(block.groups):
+            for number, line in enumerate(group.lines):
+                boxes.extend(_labels(width, line, f"{block_name(block)}-row{index}-line{number}"))
+    return _page(sheet, words, size, (sheet.width, 40 * sheet.height), boxes)
+
+
+def _measuring_featured(sheet: Sheet, block: Tiles) -> list[dict[str, Any]]:
+    """The parts of the large figure: its heading, its words at each size, its lines without pictures."""
+    full, shown = widths(sheet, block, 1.0), _block(block, [_group(group, {}) for group in block.groups])
+    around = _macros().featured(shown, len(block.groups) == 1, 0, 0, 0, 0, 0, sheet.unit, False)
+    boxes = [_loose(FEATURED, around, "featured", sheet.wide)]
+    for index, group in enumerate(shown["groups"]):
+        band = f"{FEATURED}-band{index}"
+        depths = _macros().depths(shown, group, full.tile, full.gap, 0.0, index == 0, band)
+        boxes.append(_loose(band, depths, "featured", sheet.wide))
+        for number, line in enumerate(block.groups[index].lines):
+            boxes.extend(_labels(full.tile, line, f"{band}-line{number}"))
+    for figure in LARGE_FIGURE if len(block.groups) == 1 else ():
+        size = widths(sheet, block, figure)
+        words = _macros().photo_and_words(shown, shown["groups"][0]["photo"], size.photo, sheet.unit)
+        boxes.append(_loose(f"{FEATURED}-words-{figure}", words, "featured", size.words))
+    return boxes
+
+
+def _piece(plan: Plan, content: Content, place: Place, files: Mapping[int, str]) -> tuple[Markup, str]:
+    """The HTML of what lies at a place, and its class."""
+    words, sheet = content.words, plan.sheet
+    if place.name == "title":
+        return _macros().headline(words.title, plan.title), ""
+    if place.name == "byline":
+        return _macros().byline(words.authors, words.affiliation), ""
+    if place.name == "qr":
+        return _qr(sheet, words), "qr"
+    if place.name == FEATURED and content.featured:
+        return _featured(sheet, content.featured, plan.figure, files), "featured"
+    for block in content.results:
+        if block_name(block) == place.name:
+            return _tiles(sheet, block, place.rows, place.scale, files), "tiles"
+    text = _text(words, place.name)
+    return text.html, text.kind
+
+
+def _text(words: Words, name: str) -> Text:
+    known = (*words.texts, *words.foot, *([words.conclusion] if words.conclusion else []))
+    return next(text for text in known if text.name == name)
+
+
+def _tiles(sheet: Sheet, block: Tiles, rows: int, scale: float, files: Mapping[int, str]) -> Markup:
+    width, gap = tile_width(sheet, block.across)
+    groups = [_group(group, files) for group in block.groups[:rows]]
+    shown = _block(block, groups)
+    html: Markup = _macros().tiles(shown, groups, width, gap, width * scale, sheet.unit, block_name(block))
+    return html
+
+
+def _featured(sheet: Sheet, block: Tiles, figure: float, files: Mapping[int, str]) -> Markup:
+    size = widths(sheet, block, figure)
+    shown = _block(block, [_group(group, files) for group in block.groups[: size.bands]])
+    single = len(block.groups) == 1
+    html: Markup = _macros().featured(
+        shown, single, size.tile, size.gap, size.photo, size.words, size.space, sheet.unit
+    )
+    return html
+
+
+def _block(block: Tiles, groups: Sequence[Any]) -> dict[str, Any]:
+    heads = [
+        {"text": head.text, "color": head.color, "badge": head.badge, "text_color": _readable(head.color)}
+        for head in block.heads
+    ]
+    return {
+        "title": block.title,
+        "html": block.html,
+        "heads": heads,
+        "groups": groups,
+        "caption": block.caption,
+        "legend": block.legend,
+        "message": block.message,
+    }
+
+
+def _group(group: Group, files: Mapping[int, str]) -> dict[str, Any]:
+    return {"lines": [_line(line, files) for line in group.lines], "photo": _tile(group.photo, files)}
+
+
+def _line(line: Line, files: Mapping[int, str]) -> dict[str, Any]:
+    tiles = [_tile(tile, files) for tile in line.tiles]
+    return {"name": line.name, "note": line.note, "text_color": _readable(line.color), "tiles": tiles}
+
+
+def _tile(tile: Tile | None, files: Mapping[int, str]) -> dict[str, Any]:
+    tile = tile or Tile()
+    return {
+        "file": files.get(id(tile), ""),
+        "aspect": tile.aspect,
+        "alt": tile.alt,
+        "label": tile.label,
+        "note": tile.note,
+        "bars": tile.bars,
+        "color": tile.color,
+    }
+
+
+def _readable(color: str | None) -> str:
+    return palettes.text_color(color) if color else palettes.INK
+
+
+def _qr(sheet: Sheet, words: Words) -> Markup:
+    shown = words.address.split("://")[-1].rstrip("/")
+    html: Markup = _macros().qr(QR * sheet.unit, words.address, shown)
+    return html
+
+
+def title_width(sheet: Sheet, words: Words) -> float:
+    """The width of the title: the sheet's, less the QR code's."""
+    width = sheet.width - 2 * sheet.margin
+    return width - (QR * 1.6 + 20) * sheet.unit if words.address else width
+
+
+def block_name(block: Tiles) -> str:
+    """The name of a block's place; a section may be called as a text is."""
+    return f"section-{block.name}"
+
+
+def _loose(name: str, html: Markup, kind: str, width: float) -> dict[str, Any]:
+    return {"id": name, "html": html, "kind": kind, "width": f"{width:.3f}", "placed": False, "x": "", "y": ""}
+
+
+def _box(name: str, html: Markup, kind: str, place: Place) -> dict[str, Any]:
+    where = {"x": f"{place.x:.3f}", "y": f"{place.y:.3f}", "placed": True}
+    return _loose(name, html, kind, place.width) | where
+
+
+def _page(sheet: Sheet, words: Words, size: float, page: tuple[float, float], boxes: Sequence[Any]) -> str:
+    return (
+        environment("poster")
+        .get_template("sheet.html")
+        .render(
+            language="en",
+            title=words.title,
+            authors=words.authors,
+            description=words.description,
+            keywords=words.keywords,
+            page=page,
+            unit=f"{sheet.unit:.6f}",
+            type=size,
+            boxes=boxes,
+        )
+    )
+
+
+def _macros() -> Any:
+    return environment("poster").get_template("pieces.html").module

@@ -1,0 +1,214 @@
+"""The words of the poster: its head, its texts, the table of models, references and thanks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import TYPE_CHECKING
+
+from jinja2 import Template
+from markupsafe import Markup, escape
+
+from reportgen import palettes
+from reportgen.bibliography import format_reference
+from reportgen.nets.facts import facts as published
+from reportgen.pages import image_name, model_name
+from reportgen.templating import environment
+
+if TYPE_CHECKING:
+    from reportgen.pages import Block
+    from reportgen.report import Report
+    from reportgen.texts import Texts
+
+HUMAN = ("A human", "5.1 %")
+HUMAN_SOURCE = "Russakovsky et al. 2015"  # section 6.4: annotator A1 on 1500 test images
+ORIGINALS = {"AlexNet": "alexnet", "VGG": "vgg16", "GoogLeNet": "googlenet", "ResNet": "resnet50"}  # of the mini nets
+_CONCLUSION = ("conclusion", "conclusions", "take-home", "takehome")
+_METHODS = ("methods", "method")
+_TABLE = "architecture"  # the method whose section is the table of nets
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece without pictures, as HTML."""
+
+    name: str
+    html: Markup
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """All pieces of text, in reading order."""
+
+    title: str
+    authors: tuple[str, ...]
+    affiliation: str
+    address: str  # where the QR code leads; "" without one
+    texts: tuple[Text, ...]
+    foot: tuple[Text, ...]
+    conclusion: Text | None
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+
+
+def make_words(report: Report, blocks: Sequence[Block], texts: Texts) -> Words:
+    """The poster's words, from a report's rendered texts and the blocks that are to be on the sheet."""
+    spec, summary = report.spec, texts.summary
+    titles = {section.id: section.title for section in spec.sections}
+    plain = [block for block in blocks if block.method is None and block.html.strip()]
+    pieces = [prose("abstract", "Abstract", summary, "lead")] if summary.strip() else []
+    conclusion = None
+    for block in plain:
+        title = titles[block.section] or block.section.replace("-", " ").replace("_", " ").capitalize()
+        if block.section in _CONCLUSION and conclusion is None:
+            html = _piece().conclusion(title, _claims(block.html), Markup(block.html))
+            conclusion = Text(block.section, html, "conclusion")
+        else:
+            pieces.append(prose(block.section, title, block.html))
+    if not any(block.section in _METHODS for block in plain):
+        pieces.extend(_methods(blocks, texts))
+    table = next((block for block in blocks if block.method and block.method.name == _TABLE), None)
+    pieces.append(_models(report, titles[table.section] if table else "", table.html if table else ""))
+    cited = _cited(report, blocks, summary, texts)
+    foot = [_references(cited)] if cited else []
+    if thanks := texts.acknowledgements + _credits(report):
+        foot.append(Text("acknowledgement", prose("", "Acknowledgement", thanks, "small").html, "minor"))
+    return Words(
+        title=spec.title,
+        authors=tuple(spec.authors),
+        affiliation=spec.affiliation,
+        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), ""),
+        texts=tuple(pieces),
+        foot=tuple(foot),
+        conclusion=conclusion,
+        description=words_of(summary),
+        keywords=tuple(spec.tags),
+    )
+
+
+def prose(name: str, title: str, html: str, kind: str = "") -> Text:
+    """A heading with clean HTML below it."""
+    return Text(name, _piece().prose(title, Markup(html), kind))
+
+
+def words_of(html: str) -> str:
+    """The text of a piece of HTML, one space between words."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def ending(html: str) -> str:
+    """The last letters of a piece, without spaces: what must be found on the sheet."""
+    return re.sub(r"\s+", "", words_of(html))[-24:]
+
+
+def figure_of(value: float) -> str:
+    """A large number with three digits and its unit: "61.1 M"."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.{2 if value < 10 * size else 1 if value < 100 * size else 0}f} {sign}"
+    return f"{value:.0f}"
+
+
+def _piece() -> Template.module:  # type: ignore[name-defined]
+    return environment("poster").get_template("pieces.html").module
+
+
+def _claims(html: str) -> list[Markup]:
+    """The items of a text that is one list of two to four claims; none for any other text."""
+    match = re.fullmatch(r"<(ol|ul)>\s*(.*?)\s*</\1>", html.strip(), re.DOTALL)
+    if match is None or re.search(r"<(ol|ul)\b", match[2]):
+        return []
+    items = re.findall(r"<li>(.*?)</li>", match[2], re.DOTALL)
+    paragraphs = [re.sub(r"^\s*<p>(.*)</p>\s*$", r"\1", item, flags=re.DOTALL) for item in items]
+    return [Markup(item) for item in paragraphs] if 2 <= len(items) <= 4 else []
+
+
+def _methods(blocks: Sequence[Block], texts: Texts) -> list[Text]:
+    """One line per method that has pictures on the sheet: what one sees, and who had the idea."""
+    used = {block.method.name: block.method for block in blocks if block.method and block.method.name != _TABLE}
+    if not used:
+        return []
+    lines = [
+        {
+            "title": method.title,
+            "caption": method.caption.rstrip(".") + ".",
+            "number": texts.number(method.citation),
+        }
+        for method in used.values()
+    ]
+    return [Text("methods", _piece().methods("Methods", lines))]
+
+
+def _models(report: Report, title: str, html: str) -> Text:
+    """The table of nets: what they are, what was published about them, what we measured."""
+    names = list(report.spec.models)
+    cards = [report.cards[name] for name in names]
+    measured = any("top1" in card.numbers for card in cards)
+    error = any(card.facts.top5_error is not None for card in cards)
+    columns = ["Net", "Year", "Layers", "Weights", "FLOPs"]
+    columns += ["Top-5 error"] * error + ["Our top-1"] * measured
+    rows = []
+    for index, (name, card) in enumerate(zip(names, cards, strict=True)):
+        cells = [model_name(report, name), str(card.facts.year or "–"), str(card.depth)]
+        cells += [figure_of(card.parameters), figure_of(card.flops)]
+        cells += [_percent(card.facts.top5_error)] * error
+        top1 = card.numbers.get("top1")
+        cells += [_percent(None if top1 is None else 100 * top1)] * measured
+        rows.append({"cells": cells, "color": palettes.text_color(palettes.model_color(index))})
+    if error:
+        rows.append({"cells": [HUMAN[0], "", "", "", "", HUMAN[1], *[""] * measured], "color": ""})
+    return Text("models", _piece().models(title or "Models", Markup(html), columns, rows, _under(report)))
+
+
+def _under(report: Report) -> str:
+    """The lines below the table: where its numbers come from, and which nets stand in for others."""
+    cards = report.cards.values()
+    parts = ["FLOPs are those of one picture, a multiply-add counted as two."]
+    own = {model_name(report, name): card.facts for name, card in report.cards.items()}
+    known = [(name, facts) for name, facts in own.items() if facts.top5_error is not None]
+    if known:
+        cited = "; ".join(f"{name}: {facts.source}" for name, facts in known)
+        parts.append(f"Top-5 error on ImageNet as published ({cited}; human: {HUMAN_SOURCE}).")
+    families = dict.fromkeys(card.facts.family for card in cards if card.facts.top5_error is None)
+    others = [(family, published(ORIGINALS[family])) for family in families if family in ORIGINALS]
+    if others:
+        told = "; ".join(f"{name} {_percent(facts.top5_error)} ({facts.source})" for name, facts in others)
+        human = f"{HUMAN[0].lower()} {HUMAN[1]} ({HUMAN_SOURCE})"
+        parts.append(f"Published top-5 error of the full-size originals: {told}; {human}.")
+    if any("top1" in card.numbers for card in cards):
+        parts.append("Our top-1 is the accuracy on validation photos of the net's own classes.")
+    parts.extend(f"{name}: {reason.rstrip('.')}." for name, reason in report.fallbacks.items())
+    return " ".join(parts)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} %"
+
+
+def _cited(report: Report, blocks: Sequence[Block], summary: str, texts: Texts) -> list[dict[str, object]]:
+    """The works that the sheet cites, with the numbers that they have in the whole report."""
+    html = " ".join([summary, texts.acknowledgements, *(block.html for block in blocks)])
+    keys = {block.method.citation for block in blocks if block.method}
+    keys |= {card.facts.citation for card in report.cards.values()}
+    return [
+        {"number": number, "anchor": entry.anchor, "html": Markup(format_reference(entry))}
+        for number, entry in enumerate(texts.references, start=1)
+        if entry.key in keys or f'href="#{entry.anchor}"' in html
+    ]
+
+
+def _references(entries: Sequence[dict[str, object]]) -> Text:
+    return Text("references", _piece().references("References", entries), "minor")
+
+
+def _credits(report: Report) -> str:
+    """Who took the photos, as HTML."""
+    credits = [
+        f"{image_name(report, name)}: {image.credit.rstrip('.')}"
+        for name, image in report.spec.images.items()
+        if image.credit
+    ]
+    return f"<p>{escape('Photos: ' + '; '.join(credits) + '.')}</p>" if credits else ""

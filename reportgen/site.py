@@ -1,0 +1,391 @@
+"""Blocks -> a static site: pages that work from file://, without scripts, and ask nothing of anybody.
+
+A page holds at most 300 pictures and 1,400 elements: a section with more shows its featured panel, and everything else
+on a page of its own for each image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from reportgen import site_data
+from reportgen.bibliography import format_reference
+from reportgen.pages import Block, Row, image_name
+from reportgen.site_assets import Photo, write_assets, write_photos, write_style
+from reportgen.site_text import calendar, card_facts, doc_paragraphs, layer_table, short_facts
+from reportgen.templating import environment
+from reportgen.texts import Texts, plain_text, report_texts
+from reportgen.walls import Hanger, Head, Tile, Wall, featured, grouped, numbers_table, telling
+
+if TYPE_CHECKING:
+    from reportgen.report import Report
+    from reportgen.spec import SectionSpec
+
+MOST_TILES = 300
+MOST_NODES = 1400
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words and where they lead, from the report's folder."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A part of a page: a heading over walls."""
+
+    id: str
+    title: str
+    walls: tuple[Wall, ...]
+    href: str = ""
+    note: str = ""
+    more: Link | None = None
+
+
+def write_site(report: Report, blocks: Sequence[Block], folder: Path) -> None:
+    """All files of the site but poster.pdf and build.json, into an empty folder. Raises RenderError, OSError."""
+    write_assets(report, blocks, folder)
+    photos = write_photos(report, folder)
+    for path, html in Site(report, blocks, photos).pages():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(html, encoding="utf-8")
+    facts = site_data.report_json(report, blocks)
+    text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "data").mkdir(exist_ok=True)
+    for filled in report.filled:
+        if filled.status == "ok":
+            (folder / "data" / f"{filled.cell.id}.npz").write_bytes(site_data.arrays_of(report, filled))
+
+
+def write_list(root: Path, reports: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """index.html in the folder of all reports: title, date, summary and link of each; newest first."""
+    root.mkdir(parents=True, exist_ok=True)
+    shown = []
+    for name, facts in sorted(reports, key=lambda one: (one[1].get("date") or "", one[0]), reverse=True):
+        entry = {"title": facts["title"], "href": f"{name}/index.html", "date": calendar(facts.get("date"))}
+        summary = plain_text(facts.get("summary") or "")
+        poster = f"{name}/poster.pdf" if (root / name / "poster.pdf").is_file() else ""
+        shown.append({**entry, "summary": summary, "poster": poster})
+    style = next((f"{name}/assets/style.css" for name, _ in reports), "")
+    html = environment("site").get_template("list.html").render(reports=shown, style=style)
+    (root / "index.html").write_text(html, encoding="utf-8")
+
+
+class Site:
+    """The pages of one report as HTML."""
+
+    def __init__(self, report: Report, blocks: Sequence[Block], photos: Mapping[str, Photo]) -> None:
+        self.report, self.photos = report, photos
+        self.blocks = {block.section: block for block in blocks}
+        self.texts: Texts = report_texts(report)
+        self.hanger = Hanger(report)
+        self.nav = [Link(section.title or section.id, f"section/{section.id}.html") for section in report.spec.sections]
+
+    def pages(self) -> Iterator[tuple[str, str]]:
+        """Path and HTML of every page."""
+        yield "index.html", self.index()
+        for section in self.report.spec.sections:
+            yield from self.section(section)
+        for model in self.report.spec.models:
+            yield f"net/{model}.html", self.net(model)
+        for image in self.report.spec.images:
+            yield f"image/{image}.html", self.image(image)
+        for name in dict.fromkeys(section.method for section in self.report.spec.sections if section.method):
+            yield f"method/{name}.html", self.method(name)
+
+    # ------------------------------------------------------------------------------------------------ the front page
+
+    def index(self) -> str:
+        """The comparison at a glance: rows are sections, columns are nets."""
+        spec = self.report.spec
+        image = self._first_image()
+        shown_in_cards = {b.section for b in self.blocks.values() if (row := telling(b)) and is_table(row)}
+        pictured = [s for s in spec.sections if s.method and s.id not in shown_in_cards]
+        rows = [self._index_row(section, image) for section in pictured]
+        bare = [s for s in spec.sections if not s.method and self.texts.sections[s.id]]
+        texts = [{"id": s.id, "title": s.title, "html": Markup(self.texts.sections[s.id])} for s in bare]
+        shown = [self.texts.summary, self.texts.acknowledgements, *(text["html"] for text in texts)]
+        by = [", ".join(spec.authors), spec.affiliation, calendar(spec.date)]
+        links = [Link("Poster (PDF)", "poster.pdf")] if spec.outputs.poster is not None else []
+        links += [Link("Spec", "assets/spec.yaml"), Link("Numbers", "report.json")]
+        links += [Link(name.capitalize(), address) for name, address in spec.links.items()]
+        return self._render(
+            "index.html",
+            "index.html",
+            spec.title,
+            shown,
+            summary=Markup(self.texts.summary),
+            by=" · ".join(part for part in by if part),
+            links=links,
+            featured=self._featured(image),
+            nets=[self._net_card(model) for model in spec.models],
+            rows=rows,
+            texts=texts,
+            photos=[self.photos[name] for name in spec.images],
+            thanks=Markup(self.texts.acknowledgements),
+        )
+
+    def _index_row(self, section: SectionSpec, image: str | None) -> dict[str, Any]:
+        block = self.blocks[section.id]
+        row = telling(block, image)
+        href = f"section/{section.id}.html"
+        tiles = []
+        for model in self.report.spec.models:
+            found = [slot for slot in row.slots if slot.model == model] if row else []
+            tile = self.hanger.by_net([replace(row, slots=tuple(found))], [model])[0] if row and found else None
+            if tile is None or not tile.lines:
+                tiles.append(Tile(self.hanger.names[model], self.hanger.marks[model], None, "", "–", False, href))
+            else:
+                target = f"{href}#{row.image}" if row and row.image else href
+                tiles.append(replace(tile.lines[0].tiles[0], href=target))
+        method = block.method
+        return {"label": section.title, "href": href, "note": method.caption if method else "", "tiles": tiles}
+
+    def _featured(self, image: str | None) -> dict[str, Any] | None:
+        asked = self.report.spec.featured
+        sections = [s.id for s in self.report.spec.sections if s.method]
+        section = asked.section if asked else next((s for s in ("activity", "saliency") if s in sections), "")
+        row = telling(self.blocks[section], image) if section in self.blocks else None
+        if row is None:
+            return None
+        tiles = [tile for line in self.hanger.by_net([row], [])[0].lines for tile in line.tiles]
+        tiles = [tile for tile in tiles if tile.figure and tile.figure.files][:4]
+        if not tiles or tiles[0].figure is None:
+            return None
+        caption = asked.caption if asked and asked.caption else tiles[0].figure.caption
+        words = [image_name(self.report, row.image) if row.image else "", row.label]
+        place = ", ".join(word for word in words if word)
+        caption = f"{caption} ({place})" if place else caption
+        return {"tiles": tiles, "href": f"section/{section}.html", "caption": caption}
+
+    def _net_card(self, model: str) -> dict[str, Any]:
+        head = self.hanger.net_head(model)
+        stands_in = model in self.report.fallbacks
+        facts = short_facts(self.report.cards[model], stands_in)
+        return {"label": head.label, "href": head.href, "mark": head.mark, "note": head.note, "facts": facts}
+
+    def _first_image(self) -> str | None:
+        """The image that stands for the report: the first one that every net has a class for."""
+        from reportgen.pages import outside
+
+        known = [
+            image
+            for image in self.report.spec.images
+            if not any(outside(self.report, image, model) for model in self.report.spec.models)
+        ]
+        return next(iter(known or self.report.spec.images), None)
+
+    # ------------------------------------------------------------------------------------------------------- sections
+
+    def section(self, section: SectionSpec) -> Iterator[tuple[str, str]]:
+        """The page of a section, and where that would be too heavy one page for each image beside it."""
+        block, path = self.blocks[section.id], f"section/{section.id}.html"
+        if block.method is None:
+            yield path, self._walls(path, section.title, html=self.texts.sections[section.id])
+            return
+        whole = self._section_page(section, path, block.rows, None)
+        if fits(whole) or not section.images or len(section.images) < 2:
+            yield path, whole
+            return
+        for rows in (featured(block), [row for row in featured(block) if row.label == self._deepest(block)], []):
+            page = self._section_page(section, path, rows, None, split=True)
+            if fits(page):
+                break
+        yield path, page
+        for image in section.images:
+            rows = [row for row in block.rows if row.image == image]
+            own = f"section/{section.id}-{image}.html"
+            yield own, self._section_page(section, own, rows, image)
+
+    def _section_page(
+        self, section: SectionSpec, path: str, rows: Sequence[Row], image: str | None, split: bool = False
+    ) -> str:
+        block = self.blocks[section.id]
+        found = {name: [row for row in rows if row.image == name] for name in [None, *section.images]}
+        groups = []
+        for name, own in found.items():
+            if not own and not (split and name):
+                continue
+            walls = tuple(self.hanger.by_net(own, section.models)) if own else ()
+            title = image_name(self.report, name).capitalize() if name else ""
+            more = None
+            if split:
+                more = Link(f"Everything about {title.lower()}, with numbers", f"section/{section.id}-{name}.html")
+            groups.append(Group(name or "nets", title, walls, f"image/{name}.html" if name else "", "", more))
+        heading = section.title
+        if image:
+            heading = f"{section.title}: {image_name(self.report, image)}"
+        cells = [f for f in self.report.filled if f.cell.section == section.id and f.status == "ok"]
+        cells = [] if split else [f for f in cells if image is None or f.cell.image == image]
+        return self._walls(
+            path,
+            heading,
+            html="" if image else self.texts.sections[section.id],
+            groups=groups,
+            howto=self._howto(block, rows),
+            method=Link("How the method works and was checked", f"method/{section.method}.html"),
+            tables=[] if split else self._numbers(block, image),
+            downloads=[Link(f"{f.cell.id}.npz", f"data/{f.cell.id}.npz") for f in cells],
+        )
+
+    def _howto(self, block: Block, rows: Sequence[Row]) -> list[str]:
+        if block.method is None:
+            return []
+        scales = {wall.title: wall.scale for wall in self.hanger.by_net(rows or block.rows, block.models) if wall.scale}
+        lines = [f"{title}: {words[:1].lower()}{words[1:]}" for title, words in scales.items()]
+        words = list(dict.fromkeys(scales.values())) if len(set(scales.values())) == 1 else lines
+        return [block.method.caption, *doc_paragraphs(block.method.doc)[1:2], *words]
+
+    def _numbers(self, block: Block, image: str | None) -> list[dict[str, Any]]:
+        columns, rows = numbers_table(block, image, self.hanger.names)
+        if not rows or len(columns) < 3 or any(wall.facts for wall in self.hanger.by_net(block.rows, block.models)):
+            return []
+        return [{"id": "numbers", "title": "Numbers", "columns": columns, "rows": rows, "pre": ""}]
+
+    def _deepest(self, block: Block) -> str:
+        row = telling(block)
+        return row.label if row else ""
+
+    # ------------------------------------------------------------------------------------------ nets, images, methods
+
+    def net(self, model: str) -> str:
+        """One net: its card, its layers, everything about it."""
+        card, path = self.report.cards[model], f"net/{model}.html"
+        page = ""
+        for chosen in ("all", "featured", "deepest"):
+            groups = []
+            for section in self.report.spec.sections:
+                block = self.blocks[section.id]
+                if block.method is None or model not in block.models:
+                    continue
+                rows = block.rows if chosen == "all" else featured(block)
+                if chosen == "deepest":
+                    rows = tuple(row for row in rows if row.label == self._deepest(block))
+                walls = tuple(self.hanger.by_layer(rows, model, section.id))
+                walls = tuple(replace(w, columns=(self.hanger.net_head(model),)) if w.facts else w for w in walls)
+                groups.append(Group(section.id, section.title, walls, f"section/{section.id}.html"))
+            page = self._walls(
+                path,
+                self.hanger.names[model],
+                groups=groups,
+                facts=card_facts(card),
+                standing_in=self.report.fallbacks.get(model, ""),
+                tables=layer_table(card),
+            )
+            if fits(page):
+                break
+        return page
+
+    def image(self, image: str) -> str:
+        """One image: what every method shows on it for every net, side by side."""
+        page, path = "", f"image/{image}.html"
+        for chosen in ("all", "featured", "deepest"):
+            groups = []
+            for section in self.report.spec.sections:
+                block = self.blocks[section.id]
+                rows = [row for row in (block.rows if chosen == "all" else featured(block)) if row.image == image]
+                if chosen == "deepest":
+                    rows = [row for row in rows if row.label == self._deepest(block)]
+                if not rows:
+                    continue
+                walls = self.hanger.by_net(rows, block.models, section.id)
+                bare = tuple(replace(w, lines=tuple(replace(line, photo=None) for line in w.lines)) for w in walls)
+                groups.append(Group(section.id, section.title, bare, f"section/{section.id}.html#{image}"))
+            large = self.photos[f"{image}/whole"]
+            page = self._walls(path, image_name(self.report, image).capitalize(), groups=groups, large=large)
+            if fits(page):
+                break
+        return page
+
+    def method(self, name: str) -> str:
+        """What a method shows, how it works and how it was checked, from its own docstring."""
+        method, path = self.report.methods[name], f"method/{name}.html"
+        params = [(f.name, f"{f.metadata.get('doc', '')}") for f in fields(method.params)]
+        sections = [s for s in self.report.spec.sections if s.method == name]
+        return self._render(
+            "method.html",
+            path,
+            method.title,
+            [],
+            method=method,
+            paragraphs=doc_paragraphs(method.doc),
+            params=params,
+            sections=[Link(s.title, f"section/{s.id}.html") for s in sections],
+            cite=method.citation,
+        )
+
+    # -------------------------------------------------------------------------------------------------------- rendering
+
+    def _walls(self, path: str, heading: str, html: str = "", **values: Any) -> str:
+        defaults: dict[str, Any] = {
+            "groups": [],
+            "howto": [],
+            "method": None,
+            "tables": [],
+            "downloads": [],
+            "facts": [],
+            "large": None,
+            "standing_in": "",
+            "extra": [],
+        }
+        shown = defaults | values
+        shown["extra"] = [Link("Numbers", table["id"]) for table in shown["tables"] if table["id"] == "numbers"]
+        return self._render(
+            "walls.html",
+            path,
+            heading,
+            [html],
+            html=Markup(html),
+            **shown,
+        )
+
+    def _render(
+        self, template: str, path: str, heading: str, words: Sequence[str], cite: str = "", **values: Any
+    ) -> str:
+        spec = self.report.spec
+        cited = [
+            {"number": place, "anchor": entry.anchor, "html": Markup(format_reference(entry))}
+            for place, entry in enumerate(self.texts.references, start=1)
+            if entry.key == cite or any(f'href="#{entry.anchor}"' in html for html in words)
+        ]
+        summary = plain_text(self.texts.summary)
+        return (
+            environment("site")
+            .get_template(template)
+            .render(
+                root="../" * path.count("/"),
+                here=path,
+                kind=template.partition(".")[0],
+                title=spec.title,
+                page_title=heading if path == "index.html" else f"{heading} – {spec.title}",
+                heading=heading,
+                description=(summary or heading)[:200],
+                nav=self.nav,
+                references=cited,
+                **({"photos": self.photos} | values),
+            )
+        )
+
+
+def is_table(row: Row) -> bool:
+    """Whether a row shows tables and no pictures."""
+    kinds = {slot.figure.kind for slot in row.slots if slot.figure}
+    return kinds == {"table"}
+
+
+def fits(html: str) -> bool:
+    """Whether a page keeps to the budget of pictures and elements."""
+    return html.count("<img") <= MOST_TILES and html.count("<") - html.count("</") <= MOST_NODES
+
+
+__all__ = ["Head", "Site", "grouped", "write_list", "write_site", "write_style"]

@@ -1,0 +1,125 @@
+"""Facts and docstrings as the words that pages show."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from datetime import date
+from typing import Any
+
+from reportgen.records import Card, Layer
+from reportgen.texts import grouped, percent, si
+
+_TEX = {
+    r"\\partial": "∂",
+    r"\\sum": "∑",
+    r"\\sqrt": "√",
+    r"\\cdot": "·",
+    r"\\times": "×",
+    r"\\(gamma)": "γ",
+    r"\\(sigma)": "σ",
+    r"\\(epsilon)": "ε",
+    r"\\(lambda)": "λ",
+    r"\\(alpha)": "α",
+    r"\\(max|min|log|exp)\b": r"\1 ",
+}
+_LOW = str.maketrans("0123456789aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
+_HIGH = str.maketrans("0123456789+-n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ")
+
+
+def doc_paragraphs(doc: str) -> list[str]:
+    """The paragraphs of a docstring, each on one line, with its formulas in plain letters and signs."""
+    parts = re.split(r"\n\s*\n", inspect.cleandoc(doc))
+    return [re.sub(r"\$([^$]+)\$", lambda m: formula(m[1]), " ".join(part.split())) for part in parts if part.strip()]
+
+
+def formula(tex: str) -> str:
+    """A short formula without its TeX: "z_k^2" -> "zₖ²"."""
+    for pattern, sign in _TEX.items():
+        tex = re.sub(pattern, sign, tex)
+    tex = re.sub(r"_\{([^}]*)\}|_(\w)", lambda m: _lowered(m[1] or m[2]), tex)
+    tex = re.sub(r"\^\{([^}]*)\}|\^(\w)", lambda m: _raised(m[1] or m[2]), tex)
+    return " ".join(re.sub(r"√\{([^}]*)\}", r"√(\1)", tex).replace("{", "").replace("}", "").replace("\\", "").split())
+
+
+def calendar(day: str | None) -> str:
+    """A date as people write it: "2026-11-20" -> "20 November 2026"."""
+    if not day:
+        return ""
+    found = date.fromisoformat(day)
+    names = "January February March April May June July August September October November December"
+    return f"{found.day} {names.split()[found.month - 1]} {found.year}"
+
+
+def short_facts(card: Card, stands_in: bool) -> list[str]:
+    """Two lines under a net's name: year and depth, parameters and error; published errors only of the real net."""
+    facts = card.facts
+    first = [str(facts.year) if facts.year else "", f"{card.depth} layers"]
+    second = [f"{si(card.parameters)} parameters"]
+    lines = [" · ".join(part for part in first if part)]
+    if "top1" in card.numbers:
+        second.append(f"{percent(card.numbers['top1'])} right (our test)")
+    elif facts.top5_error is not None and not stands_in:
+        second.append(f"{facts.top5_error:.1f} % top-5 error ({facts.source})")
+    return [*lines, *second]
+
+
+def card_facts(card: Card) -> list[tuple[str, str]]:
+    """A net's card as names and values."""
+    facts = card.facts
+    found = [
+        ("Year", str(facts.year or "")),
+        ("Layers with weights", str(card.depth)),
+        ("Parameters", grouped(card.parameters)),
+        ("FLOPs per picture", si(card.flops)),
+        ("Input", f"{card.preprocess.size} × {card.preprocess.size} pixels"),
+        ("Classes", str(len(card.classes))),
+        ("Weights", card.weights_source),
+        ("Digest of the weights", card.weights[:12]),
+    ]
+    if facts.top5_error is not None:
+        found.append(("Top-5 error, published", f"{facts.top5_error:.1f} % ({facts.source})"))
+    if "top1" in card.numbers:
+        found.append(("Top-1, our own test", percent(card.numbers["top1"])))
+    return [(name, value) for name, value in found if value]
+
+
+def layer_table(card: Card) -> list[dict[str, Any]]:
+    """The depths of a net that can be compared as a table, and all its layers as lines of text."""
+    names = {**{layer: stage for stage, layer in card.stages.items()}}
+    aliases = {alias: layer for alias, layer in card.aliases.items() if layer not in names}
+    named = [*((stage, layer) for stage, layer in card.stages.items()), *aliases.items()]
+    by_name = {layer.name: layer for layer in card.layers}
+    rows = [[name, path, *_columns(by_name[path])] for name, path in named if path in by_name]
+    columns = ["name", "layer", "kind", "shape", "stride", "receptive field"]
+    lines = [[layer.name, *_columns(layer), grouped(layer.parameters)] for layer in card.layers]
+    tables = [{"id": "depths", "title": "Depths that can be compared", "columns": columns, "rows": rows, "pre": ""}]
+    if lines:
+        head = ["layer", "kind", "shape", "stride", "field", "parameters"]
+        tables.append(
+            {"id": "layers", "title": "All layers", "columns": [], "rows": [], "pre": _aligned([head, *lines])}
+        )
+    return tables
+
+
+def _columns(layer: Layer) -> list[str]:
+    stride = f"{layer.stride[0]}" if layer.stride else "–"
+    seen = f"{layer.field[0]} × {layer.field[1]}" if layer.field else "all"
+    return [layer.kind, " × ".join(str(side) for side in layer.shape), stride, seen]
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _lowered(text: str) -> str:
+    low = text.translate(_LOW)
+    return low if not any(c.isalnum() and c.isascii() for c in low) else f"_{text}"
+
+
+def _raised(text: str) -> str:
+    high = text.translate(_HIGH)
+    return high if not any(c.isalnum() and c.isascii() for c in high) else f"^{text}"
