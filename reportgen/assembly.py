@@ -20,6 +20,8 @@ from reportgen.unchanged import remember
 
 log = logging.getLogger(__name__)
 
+GENERATOR = b'<meta name="generator" content="reportgen'  # in every page we write
+
 
 def assemble(
     path: Path, folder: Path, store: Store, options: Options, watcher: Progress, started: float, *, listed: bool
@@ -87,9 +89,9 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
     """Every cell with its outcome; nothing that computes is imported where the store holds them all."""
     from reportgen.run import fill
 
-    asked = replace(plan, cells=tuple(c for c in plan.cells if _is_asked(c.id, options.only) or c.section == ""))
-    if not options.only:
-        asked = plan
+    asked = plan
+    if options.only:
+        asked = replace(plan, cells=tuple(c for c in plan.cells if not c.section or _is_asked(c.id, options.only)))
     missing = {c.key for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None}
     threads = options.threads
 
@@ -152,7 +154,7 @@ def _publish(
                 findings = make_poster(report, blocks, plan.spec.outputs.poster, fresh)
             if options.strict and findings:
                 raise _Withheld
-            _write_build_json(fresh, filled, options, _since(started))
+            _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
     except _Withheld:
         pass
     return tuple(findings)
@@ -162,7 +164,16 @@ class _Withheld(Exception):
     """The report is finished, but --strict keeps it from being published."""
 
 
-def _write_build_json(fresh: Path, filled: tuple[Filled, ...], options: Options, seconds: float) -> None:
+def _device(plan: Plan, filled: tuple[Filled, ...], options: Options) -> str:
+    """Where this build computed, in words."""
+    if all(outcome.cached or outcome.status != "ok" for outcome in filled):
+        return "none: everything was in the cache"
+    from reportgen.nets.device import pick_device
+
+    return pick_device(options.device, plan.spec.precision)
+
+
+def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seconds: float) -> None:
     """The only file with a clock: device, versions, seconds and cache hits of this build."""
     import platform
     from importlib.metadata import version
@@ -172,7 +183,7 @@ def _write_build_json(fresh: Path, filled: tuple[Filled, ...], options: Options,
         "reportgen": __version__,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
-        "device": options.device,
+        "device": device,
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 2),
         "cells": {
@@ -186,9 +197,13 @@ def _write_build_json(fresh: Path, filled: tuple[Filled, ...], options: Options,
 
 
 def _refresh_list(root: Path) -> None:
-    """Write site/index.html anew: the list of the reports that lie there."""
+    """Write site/index.html anew: the list of the reports that lie there. A page that is not ours is left alone."""
     from reportgen.site import write_list
 
+    index = root / "index.html"
+    if index.is_file() and GENERATOR not in index.read_bytes():
+        log.warning("%s is not a list that reportgen wrote; it is left as it is", index)
+        return
     reports = []
     for path in sorted(root.glob("*/report.json")):
         try:

@@ -43,7 +43,8 @@ def bars(panel: Panel, scale: Scale, width: int, color: str | None = None) -> Co
 
     values = np.asarray(panel.values, dtype=float).ravel()
     order = np.argsort(-values, kind="stable")[:MOST_BARS]
-    named = [(panel.row_labels[i] if i < len(panel.row_labels) else str(i), float(values[i])) for i in order]
+    labels = [label.replace("_", " ") for label in panel.row_labels]
+    named = [(labels[i] if i < len(labels) else str(i), float(values[i])) for i in order]
     left_out = len(values) - len(order)
     unit = width / DESIGN_WIDTH
     font = ImageFont.truetype(str(font_file()), round(TYPE * unit))
@@ -76,7 +77,7 @@ def curves(panel: Panel, scale: Scale, width: int, color: str | None = None) -> 
 
     values = np.atleast_2d(np.asarray(panel.values, dtype=float))
     x = np.arange(values.shape[1]) if panel.x is None else np.asarray(panel.x)
-    size = width / DESIGN_WIDTH * TYPE * 72 / 100  # points at 100 dpi
+    size = 0.75 * width / DESIGN_WIDTH * TYPE * 72 / 100  # points at 100 dpi
     font = font_manager.FontProperties(fname=str(font_file()), size=size)
     sheet = Sheet(figsize=(width / 100, round(width * 0.62) / 100), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(sheet)

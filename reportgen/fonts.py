@@ -1,15 +1,15 @@
 """The typefaces of site and poster, Source Sans and Source Serif, as bytes that are the same on every machine.
 
 Both families come with two packages of the package index (Open Font License); they are located, never imported. The
-web gets WOFF2 subsets, the poster TrueType subsets: WeasyPrint subsets again to what the page uses, which is four times
-quicker from a small font than from a whole one.
+web gets WOFF2 subsets, the poster TrueType subsets with more letters: WeasyPrint subsets again to what the page uses,
+with fontTools where HarfBuzz's subsetter is not installed, which takes seconds on a whole font.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -65,12 +65,12 @@ _FEATURES = ["kern", "liga", "ccmp", "locl", "mark", "mkmk", "lnum", "tnum", "pn
 
 def web_fonts(store: Store | None = None) -> dict[str, bytes]:
     """The WOFF2 files of all faces by file name ("sans-regular.woff2"), from the store where it has them."""
-    return _cached(store, "woff2", _WEB)
+    return _cached(store, "woff2", _WEB, lambda: _recut(print_fonts(store)))
 
 
 def print_fonts(store: Store | None = None) -> dict[str, bytes]:
     """The TrueType files of all faces by file name ("sans-regular.ttf"), from the store where it has them."""
-    return _cached(store, "ttf", _PRINT)
+    return _cached(store, "ttf", _PRINT, lambda: {f"{face.name}.ttf": _subset(font_file(face)) for face in FACES})
 
 
 def font_faces(folder: str, suffix: Literal["woff2", "ttf"]) -> str:
@@ -95,13 +95,15 @@ def font_file(face: Face) -> Path:
     )
 
 
-def _cached(store: Store | None, suffix: str, ranges: tuple[tuple[int, int], ...]) -> dict[str, bytes]:
+def _cached(
+    store: Store | None, suffix: str, ranges: tuple[tuple[int, int], ...], make: Callable[[], dict[str, bytes]]
+) -> dict[str, bytes]:
     document = _document(suffix, ranges)
     key = keys.digest(document)
     if store is not None and (record := store.get(key)) is not None:
         with suppress(Corrupt):  # set aside by the store: made again
             return {name: store.read(record, name) for name in sorted(record.blobs)}
-    files = {f"{face.name}.{suffix}": _subset(font_file(face), suffix, ranges) for face in FACES}
+    files = make()
     if store is not None:
         store.put(key, kind="font", document=document, meta={}, blobs=files)
     return dict(sorted(files.items()))
@@ -121,7 +123,12 @@ def _document(suffix: str, ranges: tuple[tuple[int, int], ...]) -> Mapping[str, 
     }
 
 
-def _subset(path: Path, suffix: str, ranges: tuple[tuple[int, int], ...]) -> bytes:
+def _recut(printed: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The web's subsets, cut from the print's: the whole fonts are slow to walk."""
+    return {f"{Path(name).stem}.woff2": _subset(io.BytesIO(font), "woff2", _WEB) for name, font in printed.items()}
+
+
+def _subset(source: Path | io.BytesIO, suffix: str = "ttf", ranges: tuple[tuple[int, int], ...] = _PRINT) -> bytes:
     from fontTools import subset
     from fontTools.ttLib import TTFont
 
@@ -129,7 +136,7 @@ def _subset(path: Path, suffix: str, ranges: tuple[tuple[int, int], ...]) -> byt
     options.layout_features = _FEATURES
     options.hinting = False  # print and today's screens do not use it; it is a third of the file
     options.notdef_outline = True  # a missing glyph shows as a box instead of vanishing
-    font = TTFont(path, recalcTimestamp=False)  # the clock would change the bytes
+    font = TTFont(source, recalcTimestamp=False)  # the clock would change the bytes
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=[code for first, last in ranges for code in range(first, last + 1)])
     subsetter.subset(font)

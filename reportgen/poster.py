@@ -6,18 +6,19 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen import figures, fonts, palettes, texts, tiles, typesetter
-from reportgen.poster_content import Drawing, Tile, make_featured, make_tiles
+from reportgen.poster_content import make_featured, make_tiles
 from reportgen.poster_layout import Sheet
 from reportgen.poster_plan import plan_sheet
 from reportgen.poster_sheet import Content, Plan, block_name, compose, tile_width, widths
 from reportgen.poster_tiles import Drawing, Tile
-from reportgen.poster_words import ending, make_words
+from reportgen.poster_words import TABLE, ending, make_words
 from reportgen.preflight import Expected, preflight
 from reportgen.templating import templates_dir
 
@@ -52,14 +53,19 @@ def make_poster(report: Report, blocks: Sequence[Block], options: PosterOutput, 
 
 
 def _content(report: Report, blocks: Sequence[Block]) -> Content:
-    words = make_words(report, blocks, texts.report_texts(report))
-    featured_block = _featured_block(report, blocks)
-    featured = None
-    if featured_block is not None:
-        featured = make_featured(report, featured_block, max(1, BANDS // len(featured_block.models)))
-    shown = [block for block in blocks if block.method and not (featured and block is featured_block)]
-    results = [made for block in shown if (made := make_tiles(report, block)) is not None]
-    return Content(words, featured, tuple(results))
+    deep, featured = _featured_block(report, blocks), None
+    if deep is not None:
+        featured = make_featured(report, deep, max(1, BANDS // len(deep.models)))
+    others = [block for block in blocks if block.method and not (featured and block is deep)]
+    results = {block.section: made for block in others if (made := make_tiles(report, block)) is not None}
+    shown = {*results, *([featured.name] if featured else [])}
+    # a section whose pictures nobody has is a text, but for the table of nets, which stands among the texts anyway
+    told = [block if block.section in shown or _is_table(block) else replace(block, method=None) for block in blocks]
+    return Content(make_words(report, told, texts.report_texts(report)), featured, tuple(results.values()))
+
+
+def _is_table(block: Block) -> bool:
+    return block.method is not None and block.method.name == TABLE
 
 
 def _chosen(blocks: Sequence[Block], sections: Sequence[str]) -> list[Block]:

@@ -32,12 +32,12 @@ class Sheet:
     @property
     def margin(self) -> float:
         """White on all four sides."""
-        return 34 * self.unit
+        return 30 * self.unit
 
     @property
     def gutter(self) -> float:
         """White between columns."""
-        return 26 * self.unit
+        return 25 * self.unit
 
     @property
     def columns(self) -> int:
@@ -210,7 +210,7 @@ def _slots(sheet: Sheet, contents: Contents) -> list[_Slot]:
 
 def _gaps(unit: float) -> tuple[float, float]:
     """The least and the most white between two pieces of a column."""
-    return 17 * unit, 40 * unit
+    return 15 * unit, 40 * unit
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,8 @@ from reportgen.poster_words import Words
 
 TYPE_SIZES = (1.12, 1.0)  # of the smallest that is good for a poster: 28 points of body on A0
 LARGE_SIZES = (1.4, 1.26, 1.12)  # where there is little text
-SMALL_SIZES = (0.95, 0.9, 0.84, 0.78, 0.72)  # still legible; used where nothing else helps, and said so
+SMALL_SIZES = (0.97, 0.94, 0.91)  # a little less, where that is enough; it is said
+SMALLEST_SIZES = (0.86, 0.79, 0.72)  # still legible; where nothing else helps
 
 
 def plan_sheet(sheet: Sheet, content: Content, folder: Path) -> Plan:
@@ -37,7 +38,10 @@ def plan_sheet(sheet: Sheet, content: Content, folder: Path) -> Plan:
         return _best(sheet, content, _tried(sheet, content, LARGE_SIZES, folder), ()) or found
     if found is not None:
         return found
-    measured = _tried(sheet, content, SMALL_SIZES, folder)
+    found = _best(sheet, content, _tried(sheet, content, SMALL_SIZES, folder), ())
+    if found is not None:
+        return found
+    measured = _tried(sheet, content, SMALLEST_SIZES, folder)
     results = content.results
     for kept in range(len(results), -1, -1):  # the last sections go first
         left_out = tuple(block.name for block in results[kept:])

@@ -98,7 +98,8 @@ def caption(method: Method, panels: Sequence[Panel], scale: Scale) -> str:
     }
     common = [part for part in _sentences(panel.caption) if all(part in _sentences(p.caption) for p in panels)]
     sentences = [*common] or [method.caption.rstrip(".") + "."]  # the method has said it under Methods
-    if "scale" not in " ".join(common) or panel.scale in {"shared", "own"}:
+    told = "scale" in " ".join(common) or (panel.kind == "bars" and bool(common))  # bars have their axis in words
+    if not told or panel.scale in {"shared", "own"}:
         sentences.append(rules[panel.scale])
     return " ".join(dict.fromkeys(filter(None, sentences)))
 
@@ -140,12 +141,14 @@ def aspect(panel: Panel) -> float:
 
 
 def legend(panel: Panel) -> str:
+    """The name of the colour map that a key is wanted for; "" for pictures that need none."""
     if panel.kind != "heatmap" and not (panel.kind == "grid" and panel.values is not None and panel.values.ndim == 4):
         return ""
     return palettes.SIGNED if panel.signed else palettes.ONE_SIDED
 
 
 def scale_limits(panel: Panel, scale: Scale) -> str:
+    """The limits of a scale, to be set behind a sentence: ": 0 to 1 probability"."""
     from reportgen.charts import number
 
     if scale.min is None or scale.max is None:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Template
 from markupsafe import Markup, escape
 
 from reportgen import palettes
@@ -27,7 +26,7 @@ HUMAN_SOURCE = "Russakovsky et al. 2015"  # section 6.4: annotator A1 on 1500 te
 ORIGINALS = {"AlexNet": "alexnet", "VGG": "vgg16", "GoogLeNet": "googlenet", "ResNet": "resnet50"}  # of the mini nets
 _CONCLUSION = ("conclusion", "conclusions", "take-home", "takehome")
 _METHODS = ("methods", "method")
-_TABLE = "architecture"  # the method whose section is the table of nets
+TABLE = "architecture"  # the method whose section is the table of nets
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,11 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts) -> Words:
             pieces.append(prose(block.section, title, block.html))
     if not any(block.section in _METHODS for block in plain):
         pieces.extend(_methods(blocks, texts))
-    table = next((block for block in blocks if block.method and block.method.name == _TABLE), None)
+    table = next((block for block in blocks if block.method and block.method.name == TABLE), None)
     pieces.append(_models(report, titles[table.section] if table else "", table.html if table else ""))
     cited = _cited(report, blocks, summary, texts)
     foot = [_references(cited)] if cited else []
-    if thanks := texts.acknowledgements + _credits(report):
+    if thanks := texts.acknowledgements + _credits(report, words_of(texts.acknowledgements)):
         foot.append(Text("acknowledgement", prose("", "Acknowledgement", thanks, "small").html, "minor"))
     return Words(
         title=spec.title,
@@ -112,7 +111,7 @@ def figure_of(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _piece() -> Template.module:  # type: ignore[name-defined]
+def _piece() -> Any:
     return environment("poster").get_template("pieces.html").module
 
 
@@ -128,7 +127,7 @@ def _claims(html: str) -> list[Markup]:
 
 def _methods(blocks: Sequence[Block], texts: Texts) -> list[Text]:
     """One line per method that has pictures on the sheet: what one sees, and who had the idea."""
-    used = {block.method.name: block.method for block in blocks if block.method and block.method.name != _TABLE}
+    used = {block.method.name: block.method for block in blocks if block.method and block.method.name != TABLE}
     if not used:
         return []
     lines = [
@@ -204,11 +203,11 @@ def _references(entries: Sequence[dict[str, object]]) -> Text:
     return Text("references", _piece().references("References", entries), "minor")
 
 
-def _credits(report: Report) -> str:
-    """Who took the photos, as HTML."""
+def _credits(report: Report, said: str) -> str:
+    """Who took the photos, as HTML, but for those whom the acknowledgements name."""
     credits = [
         f"{image_name(report, name)}: {image.credit.rstrip('.')}"
         for name, image in report.spec.images.items()
-        if image.credit
+        if image.credit and " ".join(image.credit.split()) not in said
     ]
     return f"<p>{escape('Photos: ' + '; '.join(credits) + '.')}</p>" if credits else ""

@@ -17,11 +17,13 @@ from markupsafe import Markup
 from reportgen import site_data
 from reportgen.bibliography import format_reference
 from reportgen.pages import Block, Row, image_name
-from reportgen.site_assets import Photo, write_assets, write_photos, write_style
-from reportgen.site_text import calendar, card_facts, doc_paragraphs, layer_table, short_facts
+from reportgen.site_assets import Photo, write_assets, write_photos
+from reportgen.site_front import Front, Link
+from reportgen.site_tables import numbers_table
+from reportgen.site_text import calendar, card_facts, doc_paragraphs, layer_table
 from reportgen.templating import environment
 from reportgen.texts import Texts, plain_text, report_texts
-from reportgen.walls import Hanger, Head, Tile, Wall, featured, grouped, numbers_table, telling
+from reportgen.walls import Hanger, Wall, featured, telling
 
 if TYPE_CHECKING:
     from reportgen.report import Report
@@ -29,14 +31,6 @@ if TYPE_CHECKING:
 
 MOST_TILES = 300
 MOST_NODES = 1400
-
-
-@dataclass(frozen=True)
-class Link:
-    """Words and where they lead, from the report's folder."""
-
-    label: str
-    href: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Site:
         self.report, self.photos = report, photos
         self.blocks = {block.section: block for block in blocks}
         self.texts: Texts = report_texts(report)
-        self.hanger = Hanger(report)
+        self.hanger = Hanger(report, self.texts.number)
         self.nav = [Link(section.title or section.id, f"section/{section.id}.html") for section in report.spec.sections]
 
     def pages(self) -> Iterator[tuple[str, str]]:
@@ -103,87 +97,12 @@ class Site:
         for name in dict.fromkeys(section.method for section in self.report.spec.sections if section.method):
             yield f"method/{name}.html", self.method(name)
 
-    # ------------------------------------------------------------------------------------------------ the front page
-
     def index(self) -> str:
         """The comparison at a glance: rows are sections, columns are nets."""
-        spec = self.report.spec
-        image = self._first_image()
-        shown_in_cards = {b.section for b in self.blocks.values() if (row := telling(b)) and is_table(row)}
-        pictured = [s for s in spec.sections if s.method and s.id not in shown_in_cards]
-        rows = [self._index_row(section, image) for section in pictured]
-        bare = [s for s in spec.sections if not s.method and self.texts.sections[s.id]]
-        texts = [{"id": s.id, "title": s.title, "html": Markup(self.texts.sections[s.id])} for s in bare]
-        shown = [self.texts.summary, self.texts.acknowledgements, *(text["html"] for text in texts)]
-        by = [", ".join(spec.authors), spec.affiliation, calendar(spec.date)]
-        links = [Link("Poster (PDF)", "poster.pdf")] if spec.outputs.poster is not None else []
-        links += [Link("Spec", "assets/spec.yaml"), Link("Numbers", "report.json")]
-        links += [Link(name.capitalize(), address) for name, address in spec.links.items()]
-        return self._render(
-            "index.html",
-            "index.html",
-            spec.title,
-            shown,
-            summary=Markup(self.texts.summary),
-            by=" · ".join(part for part in by if part),
-            links=links,
-            featured=self._featured(image),
-            nets=[self._net_card(model) for model in spec.models],
-            rows=rows,
-            texts=texts,
-            photos=[self.photos[name] for name in spec.images],
-            thanks=Markup(self.texts.acknowledgements),
-        )
-
-    def _index_row(self, section: SectionSpec, image: str | None) -> dict[str, Any]:
-        block = self.blocks[section.id]
-        row = telling(block, image)
-        href = f"section/{section.id}.html"
-        tiles = []
-        for model in self.report.spec.models:
-            found = [slot for slot in row.slots if slot.model == model] if row else []
-            tile = self.hanger.by_net([replace(row, slots=tuple(found))], [model])[0] if row and found else None
-            if tile is None or not tile.lines:
-                tiles.append(Tile(self.hanger.names[model], self.hanger.marks[model], None, "", "–", False, href))
-            else:
-                target = f"{href}#{row.image}" if row and row.image else href
-                tiles.append(replace(tile.lines[0].tiles[0], href=target))
-        method = block.method
-        return {"label": section.title, "href": href, "note": method.caption if method else "", "tiles": tiles}
-
-    def _featured(self, image: str | None) -> dict[str, Any] | None:
-        asked = self.report.spec.featured
-        sections = [s.id for s in self.report.spec.sections if s.method]
-        section = asked.section if asked else next((s for s in ("activity", "saliency") if s in sections), "")
-        row = telling(self.blocks[section], image) if section in self.blocks else None
-        if row is None:
-            return None
-        tiles = [tile for line in self.hanger.by_net([row], [])[0].lines for tile in line.tiles]
-        tiles = [tile for tile in tiles if tile.figure and tile.figure.files][:4]
-        if not tiles or tiles[0].figure is None:
-            return None
-        caption = asked.caption if asked and asked.caption else tiles[0].figure.caption
-        words = [image_name(self.report, row.image) if row.image else "", row.label]
-        place = ", ".join(word for word in words if word)
-        caption = f"{caption} ({place})" if place else caption
-        return {"tiles": tiles, "href": f"section/{section}.html", "caption": caption}
-
-    def _net_card(self, model: str) -> dict[str, Any]:
-        head = self.hanger.net_head(model)
-        stands_in = model in self.report.fallbacks
-        facts = short_facts(self.report.cards[model], stands_in)
-        return {"label": head.label, "href": head.href, "mark": head.mark, "note": head.note, "facts": facts}
-
-    def _first_image(self) -> str | None:
-        """The image that stands for the report: the first one that every net has a class for."""
-        from reportgen.pages import outside
-
-        known = [
-            image
-            for image in self.report.spec.images
-            if not any(outside(self.report, image, model) for model in self.report.spec.models)
-        ]
-        return next(iter(known or self.report.spec.images), None)
+        front = Front(self.report, self.blocks, self.hanger, self.texts)
+        values = front.values() | {"photos": [self.photos[name] for name in self.report.spec.images]}
+        shown = [self.texts.summary, self.texts.acknowledgements, *(text["html"] for text in values["texts"])]
+        return self._render("index.html", "index.html", self.report.spec.title, shown, **values)
 
     # ------------------------------------------------------------------------------------------------------- sections
 
@@ -217,14 +136,14 @@ class Site:
             if not own and not (split and name):
                 continue
             walls = tuple(self.hanger.by_net(own, section.models)) if own else ()
-            title = image_name(self.report, name).capitalize() if name else ""
+            title = image_name(self.report, name).capitalize() if name and not image else ""
             more = None
             if split:
                 more = Link(f"Everything about {title.lower()}, with numbers", f"section/{section.id}-{name}.html")
             groups.append(Group(name or "nets", title, walls, f"image/{name}.html" if name else "", "", more))
         heading = section.title
         if image:
-            heading = f"{section.title}: {image_name(self.report, image)}"
+            heading = f"{image_name(self.report, image)}: {section.title}"
         cells = [f for f in self.report.filled if f.cell.section == section.id and f.status == "ok"]
         cells = [] if split else [f for f in cells if image is None or f.cell.image == image]
         return self._walls(
@@ -356,7 +275,7 @@ class Site:
         cited = [
             {"number": place, "anchor": entry.anchor, "html": Markup(format_reference(entry))}
             for place, entry in enumerate(self.texts.references, start=1)
-            if entry.key == cite or any(f'href="#{entry.anchor}"' in html for html in words)
+            if entry.key == cite or any(f'href="#{entry.anchor}"' in html for html in [*words, *_in_tables(values)])
         ]
         summary = plain_text(self.texts.summary)
         return (
@@ -377,15 +296,14 @@ class Site:
         )
 
 
-def is_table(row: Row) -> bool:
-    """Whether a row shows tables and no pictures."""
-    kinds = {slot.figure.kind for slot in row.slots if slot.figure}
-    return kinds == {"table"}
+def _in_tables(values: Mapping[str, Any]) -> Iterator[str]:
+    """What stands in the tables of a page, where works may be cited too."""
+    for group in values.get("groups", ()):
+        for wall in group.walls:
+            for fact in wall.facts:
+                yield from fact[1:]
 
 
 def fits(html: str) -> bool:
     """Whether a page keeps to the budget of pictures and elements."""
     return html.count("<img") <= MOST_TILES and html.count("<") - html.count("</") <= MOST_NODES
-
-
-__all__ = ["Head", "Site", "grouped", "write_list", "write_site", "write_style"]

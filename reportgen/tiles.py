@@ -80,7 +80,8 @@ def grid(panel: Panel, photo: Picture | None, scale: Scale, width: int) -> Color
 def limits(values: NDArray[Any], scale: Scale, signed: bool) -> tuple[float, float]:
     """The limits to draw with: the scale's, or the values' own where it has none."""
     if scale.min is not None and scale.max is not None:
-        return scale.min, scale.max
+        # signed values that are all zero are drawn as zero, not as the end of a scale without a length
+        return (-1.0, 1.0) if signed and scale.min >= scale.max else (scale.min, scale.max)
     top = limit(values)
     return (-top, top) if signed else (0.0, top)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from reportgen.bibliography import Entry
 from reportgen.charts import number
 from reportgen.errors import ModelError, NotApplicable
 from reportgen.pages import Block, Row, Slot, image_name, model_name, outside
+from reportgen.site_tables import facts_of
 
 if TYPE_CHECKING:
     from reportgen.records import Figure, Scale
     from reportgen.report import Report
 
+CITATION = re.compile(r"\[@([\w:./+-]+)\]")
 UNKNOWN = "what it shows is not among this net's classes"
 RULES = {
     "shared": "shared scale",
@@ -91,8 +98,9 @@ class Wall:
 class Hanger:
     """Makes walls of a report's rows; knows what everything is called and where it leads."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, cited: Callable[[str], int | None] = lambda key: None) -> None:
         self.report = report
+        self.cited = cited  # the number of a work in the references
         self.marks = {model: index for index, model in enumerate(report.spec.models)}
         self.names = {model: model_name(report, model) for model in report.spec.models}
 
@@ -148,11 +156,12 @@ class Hanger:
         words = (prefix, rows[0].image or "", rows[0].panel or "results")
         facts: tuple[tuple[str, ...], ...] = ()
         if found and all(figure.kind == "table" for figure in found):
-            facts = facts_of([slot.figure for slot in slots])
+            rows_of_facts = facts_of([slot.figure for slot in slots])
+            facts = tuple((row[0], *(self._linked(value) for value in row[1:])) for row in rows_of_facts)
         return Wall(
             id="-".join(word for word in words if word),
             title=_general(found),
-            caption=first.caption if first else "",
+            caption=self._caption([slot for slot in slots if slot.figure]),
             columns=heads,
             lines=lines if not facts else (),
             sheets=first is not None and first.kind == "grid" and first.photo,
@@ -160,6 +169,25 @@ class Hanger:
             facts=facts,
             scale=RULES_LONG[first.scale.rule] if first else "",
         )
+
+    def _caption(self, slots: Sequence[Slot]) -> str:
+        """The words under a wall: those of its first picture, and which one that is where the others' differ."""
+        captions = [slot.figure.caption for slot in slots if slot.figure]
+        if len(set(captions)) < 2:
+            return "".join(captions[:1])
+        first = slots[0]
+        layer = first.filled.cell.layer if first.filled else None
+        place = ", ".join(word for word in (self.names[first.model], layer) if word)
+        return f"{place}: {captions[0]}"
+
+    def _linked(self, value: str) -> str:
+        """A table's citation, such as [@zeiler2014], as a link to the page's references."""
+        found = CITATION.fullmatch(value)
+        place = self.cited(found[1]) if found else None
+        if found is None or place is None:
+            return found[1] if found else value
+        anchor = Entry(found[1], "", {}).anchor
+        return Markup('<a href="#{}">[{}]</a>').format(anchor, place)
 
     def _tiles(self, slots: Iterable[Slot]) -> tuple[Tile, ...]:
         return tuple(self._tile(slot, self.names[slot.model]) for slot in slots)
@@ -207,17 +235,10 @@ def telling(block: Block, image: str | None = None) -> Row | None:
     The deepest layer's map has so few squares that nothing can be recognised from afar.
     """
     rows = [row for row in featured(block) if image is None or row.image == image] or list(featured(block))
-    first = [row for row in rows if row.image == rows[0].image] if rows else []
+    first = [row for row in rows if (row.image, row.panel) == (rows[0].image, rows[0].panel)]
     count = [sum(slot.figure is not None for slot in row.slots) for row in first]
     best = [row for row, filled in zip(first, count, strict=True) if filled == max(count)]
     return best[-2 if len(best) > 3 else -1] if best else None
-
-
-def facts_of(figures: Sequence[Figure | None]) -> tuple[tuple[str, ...], ...]:
-    """Tables of two columns laid side by side: the row's name, then the value of each net."""
-    tables = [{str(row[0]): _shown(row[1:]) for row in figure.rows} if figure else {} for figure in figures]
-    names = dict.fromkeys(name for table in tables for name in table)
-    return tuple((name, *(table.get(name, "–") for table in tables)) for name in names)
 
 
 def scale_words(scale: Scale) -> str:
@@ -228,53 +249,21 @@ def scale_words(scale: Scale) -> str:
     return f"{number(scale.min)} to {number(scale.max)}, {words}"
 
 
-def numbers_table(block: Block, image: str | None, names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
-    """What the cells of a section (of one image) measured: column names, and one row per cell."""
-    cells = {slot.filled.cell.id: slot.filled for row in block.rows for slot in row.slots if slot.filled}
-    shown = [f for f in cells.values() if f.status == "ok" and (image is None or f.cell.image == image)]
-    keys = [key for key in dict.fromkeys(key for f in shown for key in f.numbers) if _is_scalar(shown, key)]
-    places = [
-        (name, get)
-        for name, get in (
-            ("image", lambda f: f.cell.image),
-            ("layer", lambda f: f.cell.layer),
-            ("net", lambda f: names[f.cell.model]),
-        )
-        if any(get(f) for f in shown)
-    ]
-    keys = [key for key in keys if key != "layer" or not any(name == "layer" for name, _ in places)]
-    rows = [[*(str(get(f) or "") for _, get in places), *(_cell(f.numbers.get(key)) for key in keys)] for f in shown]
-    return [*(name for name, _ in places), *(key.replace("_", " ") for key in keys)], rows
-
-
-def _is_scalar(cells: Sequence[object], key: str) -> bool:
-    values = [getattr(f, "numbers").get(key) for f in cells]  # noqa: B009 - typed as object on purpose
-    return all(value is None or isinstance(value, bool | int | float | str) for value in values) and any(
-        value is not None for value in values
-    )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(float(value)) if isinstance(value, int | float) else str(value)
-
-
-def _shown(values: Sequence[object]) -> str:
-    return " ".join(_cell(value) if not isinstance(value, str) else value for value in values)
-
-
 def _general(figures: Sequence[Figure]) -> str:
-    """The title that a row's figures share, else the first words they have in common."""
-    titles = [figure.title for figure in figures]
+    """The title that figures share; where theirs differ, the words they begin and end with: "Where … is active"."""
+    titles = [figure.title.split() for figure in figures]
     if not titles:
         return ""
-    common = titles[0].split()
-    for title in titles[1:]:
-        words = title.split()
-        common = common[: next((i for i, (a, b) in enumerate(zip(common, words, strict=False)) if a != b), len(words))]
-    while common and common[-1] in {"of", "for", "from", "in", "is", "at", "Channel"} and len(common) > 1:
-        common.pop()
-    return " ".join(common)
+    before = _common(titles)
+    if before == titles[0]:
+        return " ".join(before)
+    after = _common([title[len(before) :][::-1] for title in titles])[::-1]
+    while len(before) > 1 and not after and before[-1] in {"of", "for", "from", "in"}:
+        before.pop()
+    words = " ".join([*before, *(["…"] if before and after else []), *after])
+    return words[:1].upper() + words[1:]
+
+
+def _common(lists: Sequence[Sequence[str]]) -> list[str]:
+    """The words that all lists begin with."""
+    return [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*lists, strict=False))]

@@ -61,7 +61,9 @@ def photo(image: str) -> np.ndarray:
     return np.asarray(Image.fromarray(cut).resize((SIZE, SIZE)), dtype=np.float32) / 255
 
 
-def make_report(folder: Path, nets: int = 4, images: int = 3, **changes: object) -> tuple[FakeReport, list[Block]]:
+def make_report(
+    folder: Path, nets: int = 4, images: int = 3, only: str = "", **changes: object
+) -> tuple[FakeReport, list[Block]]:
     """A report of so many nets, and its blocks."""
     models = list(NETS)[:nets]
     photos = list(PHOTOS)[:images]
@@ -75,6 +77,7 @@ def make_report(folder: Path, nets: int = 4, images: int = 3, **changes: object)
         {"id": "deconvnet", "title": "Back to the pixels", "method": "deconvnet"},
         {"id": "conclusion", "title": "Conclusion"},
     ]
+    sections = [section for section in sections if not only or section["id"] in only.split()]
     values: dict[str, object] = {
         "title": "What does a deep CNN learn? Four families of nets look at the same photos",
         "authors": ("Ada Müller", "Zoë Łukasiewicz-Šimić", "B. Name"),

@@ -274,6 +274,14 @@ def test_a_folder_that_is_not_ours_is_refused(built, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
+def test_a_page_of_the_users_is_not_taken_for_our_list(built, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("<h1>My own home page</h1>")
+    done = run("build", write_spec(tmp_path, outputs={"site": {}}), folder=tmp_path, cache=built / "cache")
+    assert (tmp_path / "site/index.html").read_text() == "<h1>My own home page</h1>"
+    assert "left as it is" in done.stderr
+
+
 def test_plan_says_what_is_cached_and_why_the_rest_is_not(built, tmp_path):
     done = run("plan", built / "tiny.yaml", folder=tmp_path, cache=built / "cache")
     assert "0 to run" in done.stdout

@@ -1,0 +1,234 @@
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import html5lib
+import numpy as np
+import pytest
+
+from reportgen import fonts, site, site_assets, site_data, site_text
+from reportgen.pages import make_blocks
+from reportgen.records import Artifact
+from tests.site_report import EVIL, make_report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fonts_made_once():
+    patch = pytest.MonkeyPatch()
+    subsets = cache(fonts.web_fonts)
+    patch.setattr(site_assets.fonts, "web_fonts", lambda store=None: subsets())
+    yield
+    patch.undo()
+
+
+def made(folder, **changes):
+    report = make_report(folder, **changes)
+    out = folder / "site"
+    out.mkdir()
+    site.write_site(report, make_blocks(report), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def pages(folder):
+    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in sorted(folder.rglob("*.html"))}
+
+
+class Elements(HTMLParser):
+    """All start tags of a page as (name, attributes), and the ids."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.found if tag == name]
+
+
+def test_the_pages_of_the_design_are_there(folder, pages):
+    assert set(pages) >= {
+        "index.html", "section/intro.html", "section/facts.html", "section/every.html", "net/a.html", "net/b.html",
+        "image/cat.html", "image/cup.html", "method/every.html", "method/facts.html",
+    }  # fmt: skip
+    assert (folder / "report.json").is_file()
+    assert (folder / "assets/style.css").is_file()
+
+
+def test_every_page_is_valid_html(pages):
+    for html in pages.values():
+        html5lib.HTMLParser(strict=True).parse(html)
+
+
+def test_links_lead_to_files_and_anchors_of_the_report_and_nothing_is_loaded_from_elsewhere(folder, pages):
+    ids = {name: {attrs["id"] for _, attrs in Elements(html).found if "id" in attrs} for name, html in pages.items()}
+    for name, html in pages.items():
+        elements = Elements(html)
+        loaded = [attrs[key] for tag, attrs in elements.found for key in ("src",) if key in attrs]
+        loaded += [attrs["href"] for attrs in elements.all("link")]
+        loaded += [
+            part.split()[0] for attrs in elements.all("img") for part in attrs.get("srcset", "").split(",") if part
+        ]
+        for address in loaded + [attrs["href"] for attrs in elements.all("a")]:
+            parts = urlsplit(address)
+            if parts.scheme:
+                assert address not in loaded
+                assert parts.scheme in ("http", "https", "mailto")
+                continue
+            target = (folder / name).parent / parts.path if parts.path else folder / name
+            assert target.resolve().is_file(), (name, address)
+            if parts.fragment:
+                assert parts.fragment in ids[str(target.resolve().relative_to(folder.resolve()))], (name, address)
+    css = (folder / "assets/style.css").read_text("utf-8")
+    for address in re.findall(r'url\("([^"]+)"\)', css):
+        assert (folder / "assets" / address).is_file()
+    assert "http" not in css
+
+
+def test_every_picture_has_its_size_and_words_and_waits_unless_it_is_on_the_first_screen(pages):
+    for name, html in pages.items():
+        images = Elements(html).all("img")
+        assert all(int(image["width"]) > 0 and int(image["height"]) > 0 for image in images)
+        assert all(image["alt"].strip() for image in images)
+        assert sum("loading" not in image for image in images) <= 8, name
+
+
+def test_every_page_has_one_heading_a_skip_link_a_policy_and_no_code_or_style_inside(pages):
+    for name, html in pages.items():
+        elements = Elements(html)
+        assert len(elements.all("h1")) == 1, name
+        assert elements.all("a")[0]["href"] == "#main"
+        policies = [attrs for attrs in elements.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
+        assert policies[0]["content"].startswith("default-src 'none'")
+        assert "unsafe" not in policies[0]["content"]
+        assert all("src" in attrs for attrs in elements.all("script"))
+        assert not elements.all("style")
+        for _, attrs in elements.found:
+            assert not any(key == "style" or key.startswith("on") for key in attrs)
+        assert all("scope" in attrs for attrs in elements.all("th"))
+        ids = [attrs["id"] for _, attrs in elements.found if "id" in attrs]
+        assert len(ids) == len(set(ids)), name
+        levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch(r"h[1-6]", tag)]
+        assert all(b - a <= 1 for a, b in pairwise(levels)), (name, levels)
+
+
+def test_words_that_mean_harm_are_shown_and_never_run(pages):
+    for html in pages.values():
+        assert "<script>alert" not in html
+        assert "<b>cat</b>" not in html
+    assert "&lt;script&gt;alert" in pages["index.html"]
+    assert "漢字 עברית 🙂" in pages["index.html"]
+
+
+def test_cells_that_failed_or_do_not_apply_say_why_and_badges_are_worn(pages):
+    assert "Failed: It broke" in pages["section/every.html"]
+    assert "b has no stage2" in pages["section/every.html"]
+    assert "not among this net" in pages["image/cat.html"]
+    assert "b stands in for c" in pages["net/b.html"]
+    assert "standing in" in pages["index.html"]
+    assert "15.3 %" not in pages["index.html"].split("Net b")[-1].split("</th>")[0]
+
+
+def test_works_are_cited_by_their_number_and_listed_on_the_page(pages):
+    for name in ("section/intro.html", "section/facts.html", "method/every.html"):
+        assert 'id="ref-zeiler2014"' in pages[name], name
+    assert '<a href="#ref-zeiler2014">[1]</a>' in pages["section/facts.html"]
+
+
+def test_report_json_names_every_cell_and_figure_and_their_files(folder):
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    assert report["title"] == EVIL
+    assert report["models"]["b"]["fallback"] is True
+    assert set(report["models"]["a"]) >= {"arch", "fallback", "weights", "parameters", "flops", "input_size", "classes",
+                                          "stages"}  # fmt: skip
+    assert report["images"]["cat"]["size"] == [451, 300]
+    words = "id section method model image dataset layer units status reason key arrays numbers"
+    assert all(set(cell) == set(words.split()) for cell in report["cells"])
+    ids = {cell["id"] for cell in report["cells"]}
+    for cell in report["cells"]:
+        assert (cell["arrays"] is None) == (cell["status"] != "ok")
+        if cell["arrays"]:
+            with np.load(folder / cell["arrays"]) as arrays:
+                assert arrays["map"].dtype == np.float16
+    for figure in report["figures"]:
+        assert set(figure) == {"id", "section", "cells", "files", "caption", "alt", "scale"}
+        assert set(figure["scale"]) == {"rule", "min", "max"}
+        assert set(figure["cells"]) <= ids
+        assert all((folder / file).is_file() for file in figure["files"])
+
+
+def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
+    again = made(tmp_path)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    for file in files:
+        assert (folder / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_arrays_keep_more_digits_where_float16_would_lose_them():
+    small = site_data.small(np.full(10, 1e-9))
+    large = site_data.small(np.array([1e6, 1.0]))
+    assert (small.dtype, large.dtype) == (np.float32, np.float32)
+    assert site_data.small(np.array([0.5])).dtype == np.float16
+    assert site_data.small(np.array([3])).dtype == np.int64
+    assert site_data.small(np.zeros((0, 3))).shape == (0, 3)
+    data = {"map": np.eye(3)}
+    assert site_data.npz(Artifact(data)) == site_data.npz(Artifact(data))
+
+
+def test_a_section_too_heavy_for_one_page_is_split_by_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "MOST_TILES", 20)
+    folder = made(tmp_path)
+    main = (folder / "section/every.html").read_text("utf-8")
+    assert "every-cat.html" in main
+    assert site.fits(main)
+    assert "Numbers" in (folder / "section/every-cat.html").read_text("utf-8")
+    assert "section/every-cup.html" in {str(path.relative_to(folder)) for path in folder.rglob("*.html")}
+
+
+def test_the_list_of_reports_links_them_newest_first(tmp_path):
+    reports = [
+        ("old", {"title": "Old", "date": "2020-01-02", "summary": "*Words* & <b>more</b>"}),
+        ("new", {"title": EVIL, "date": "2026-01-02"}),
+    ]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/poster.pdf").write_bytes(b"%PDF")
+    site.write_list(tmp_path, reports)
+    html = (tmp_path / "index.html").read_text("utf-8")
+    html5lib.HTMLParser(strict=True).parse(html)
+    links = [attrs["href"] for attrs in Elements(html).all("a")]
+    assert links == ["new/index.html", "old/index.html", "old/poster.pdf"]
+    assert "2 January 2020" in html
+    assert "<script>" not in html
+    site.write_list(tmp_path, [])
+    html5lib.HTMLParser(strict=True).parse((tmp_path / "index.html").read_text("utf-8"))
+
+
+def test_formulas_lose_their_tex():
+    assert site_text.formula(r"M_{ij} = \max_k |\partial S_c / \partial x_{kij}|") == "Mᵢⱼ = maxₖ |∂ S_c / ∂ xₖᵢⱼ|"
+    assert site_text.doc_paragraphs("One $x^2$\nline.\n\nTwo.") == ["One x² line.", "Two."]
+
+
+def test_a_net_that_is_left_out_of_a_section_has_an_empty_place_on_the_front_page(tmp_path):
+    report = make_report(tmp_path)
+    sections = [section.model_copy(update={"models": ("a",)}) for section in report.spec.sections]
+    filled = tuple(f for f in report.filled if f.cell.model == "a")
+    spec = report.spec.model_copy(update={"sections": tuple(sections)})
+    fewer = replace(report, spec=spec, filled=filled)
+    out = Path(tmp_path / "out")
+    out.mkdir()
+    site.write_site(fewer, make_blocks(fewer), out)
+    html5lib.HTMLParser(strict=True).parse((out / "index.html").read_text("utf-8"))
