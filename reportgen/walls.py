@@ -257,11 +257,12 @@ def _general(figures: Sequence[Figure]) -> str:
     before = _common(titles)
     if before == titles[0]:
         return " ".join(before)
+    if not before:  # they begin with the nets' names
+        return "Facts" if figures[0].kind == "table" else ""
     after = _common([title[len(before) :][::-1] for title in titles])[::-1]
     while len(before) > 1 and not after and before[-1] in {"of", "for", "from", "in"}:
         before.pop()
-    words = " ".join([*before, *(["…"] if before and after else []), *after])
-    return words[:1].upper() + words[1:]
+    return " ".join([*before, *(["…"] if after else []), *after])
 
 
 def _common(lists: Sequence[Sequence[str]]) -> list[str]:

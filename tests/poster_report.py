@@ -62,9 +62,9 @@ def photo(image: str) -> np.ndarray:
 
 
 def make_report(
-    folder: Path, nets: int = 4, images: int = 3, only: str = "", **changes: object
+    store: Path, nets: int = 4, images: int = 3, only: str = "", **changes: object
 ) -> tuple[FakeReport, list[Block]]:
-    """A report of so many nets, and its blocks."""
+    """A report of so many nets, and its blocks; its store, in this folder, keeps the fonts from test to test."""
     models = list(NETS)[:nets]
     photos = list(PHOTOS)[:images]
     sections = [
@@ -93,7 +93,6 @@ def make_report(
     }
     spec = Spec.model_validate(values | changes, strict=False)
     cards = {model: _card(model) for model in models}
-    store = Store(folder / "store")
     rng = np.random.default_rng(0)
     blocks = []
     for section in spec.sections:
@@ -106,7 +105,7 @@ def make_report(
             html = f"<p>{LOREM * 3}</p><p>{LOREM * 2} It ends with the last words of the introduction.</p>"
         blocks.append(Block(section=section.id, method=method, html=html, rows=tuple(rows), models=tuple(models)))
     filled = tuple(slot.filled for block in blocks for row in block.rows for slot in row.slots if slot.filled)
-    return FakeReport(spec, cards, filled, store), blocks
+    return FakeReport(spec, cards, filled, Store(store)), blocks
 
 
 def _card(model: str) -> Card:

@@ -28,13 +28,18 @@ def few_sizes(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory):
-    return _made(tmp_path_factory.mktemp("four"), 4)
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
 
 
-def _made(folder, nets, html=None, only="", **changes):
+@pytest.fixture(scope="module")
+def four(tmp_path_factory, store):
+    return _made(tmp_path_factory.mktemp("four"), store, 4)
+
+
+def _made(folder, store, nets, html=None, only="", **changes):
     """The findings on a poster of so many nets, and its file."""
-    report, blocks = make_report(folder, nets=nets, only=only, **changes)
+    report, blocks = make_report(store, nets=nets, only=only, **changes)
     if html:
         blocks = [replace(block, html=html.get(block.section, block.html)) for block in blocks]
     findings = poster.make_poster(report, blocks, PosterOutput(size=SMALL), folder)
@@ -87,23 +92,23 @@ def test_the_file_is_tagged_and_says_what_it_is(four):
 
 
 @pytest.mark.parametrize("nets", [1, 6])
-def test_any_number_of_nets_fits(tmp_path, nets):
-    findings, pdf = _made(tmp_path, nets)
+def test_any_number_of_nets_fits(tmp_path, nets, store):
+    findings, pdf = _made(tmp_path, store, nets)
     assert [finding for finding in findings if "points where a poster wants" not in finding] == []
     assert _size(pdf)[0] == 1
 
 
-def test_landscape_lies_on_its_side(tmp_path):
-    report, blocks = make_report(tmp_path, nets=2, only=FEW)
+def test_landscape_lies_on_its_side(tmp_path, store):
+    report, blocks = make_report(store, nets=2, only=FEW)
     poster.make_poster(report, blocks, PosterOutput(size="A4", orientation="landscape"), tmp_path)
     assert _size(tmp_path / "poster.pdf") == (1, pytest.approx(297, abs=0.2), pytest.approx(210, abs=0.2))
 
 
-def test_two_processes_write_the_same_bytes(tmp_path):
+def test_two_processes_write_the_same_bytes(tmp_path, store):
     program = (
         "import sys; from pathlib import Path; from reportgen.poster import make_poster;"
         "from reportgen.spec_models import PosterOutput; from tests.poster_report import make_report;"
-        f"folder = Path(sys.argv[1]); report, blocks = make_report(Path({str(tmp_path)!r}), nets=2, only={FEW!r});"
+        f"folder = Path(sys.argv[1]); report, blocks = make_report(Path({str(store)!r}), nets=2, only={FEW!r});"
         f"make_poster(report, blocks, PosterOutput(size={SMALL!r}), folder)"
     )
     digests = set()
@@ -114,21 +119,23 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert len(digests) == 1
 
 
-def test_text_that_cannot_fit_is_named_and_shortened_sheets_still_come_out(tmp_path):
-    findings, pdf = _made(tmp_path, 2, only=FEW, html={"saliency": "<p>" + "many words " * 1200 + "</p>"})
+def test_text_that_cannot_fit_is_named_and_shortened_sheets_still_come_out(tmp_path, store):
+    findings, pdf = _made(tmp_path, store, 2, only=FEW, html={"saliency": "<p>" + "many words " * 1200 + "</p>"})
     assert any("There is no room for" in finding for finding in findings)
     assert any("points where a poster wants 28" in finding for finding in findings)
     assert _size(pdf)[0] == 1
 
 
-def test_texts_too_long_for_any_sheet_are_an_error(tmp_path):
+def test_texts_too_long_for_any_sheet_are_an_error(tmp_path, store):
     with pytest.raises(RenderError, match=r"do not fit on the sheet.*outputs\.poster\.sections"):
-        _made(tmp_path, 1, only="intro", html={"intro": "<p>" + "many words " * 3000 + "</p>"})
+        _made(tmp_path, store, 1, only="intro", html={"intro": "<p>" + "many words " * 3000 + "</p>"})
 
 
-def test_odd_characters_and_tags_in_names_are_text(tmp_path):
+def test_odd_characters_and_tags_in_names_are_text(tmp_path, store):
     odd = "<script>alert(1)</script> & “Łódź” <b>"
-    findings, pdf = _made(tmp_path, 1, only=FEW, title=odd, authors=("<i>A</i>",), affiliation="R&D", tags=('"><x>',))
+    findings, pdf = _made(
+        tmp_path, store, 1, only=FEW, title=odd, authors=("<i>A</i>",), affiliation="R&D", tags=('"><x>',)
+    )
     words = _words(pdf)
     assert findings == []
     assert odd in words
@@ -136,9 +143,9 @@ def test_odd_characters_and_tags_in_names_are_text(tmp_path):
     assert "R&D" in words
 
 
-def test_a_picture_from_the_net_stops_the_poster(tmp_path):
+def test_a_picture_from_the_net_stops_the_poster(tmp_path, store):
     with pytest.raises(RenderError, match=r"https://example\.org/x\.png is not part of the report"):
-        _made(tmp_path, 1, only="intro", html={"intro": '<img src="https://example.org/x.png" alt="x">'})
+        _made(tmp_path, store, 1, only="intro", html={"intro": '<img src="https://example.org/x.png" alt="x">'})
 
 
 @pytest.mark.parametrize("source", ["/etc/hostname", "link.jpg", "data:image/png;base64,AAAA", "../secret.txt"])
@@ -156,21 +163,21 @@ def test_a_layout_that_never_ends_is_given_up(tmp_path, monkeypatch):
         typesetter.measure(["<p>x</p>"], tmp_path)
 
 
-def test_a_section_without_pictures_keeps_its_words(tmp_path):
-    report, blocks = make_report(tmp_path, nets=1, only="saliency")
+def test_a_section_without_pictures_keeps_its_words(tmp_path, store):
+    report, blocks = make_report(store, nets=1, only="saliency")
     content = poster._content(report, [replace(block, rows=(), html="<p>Only words.</p>") for block in blocks])
     assert content.results == ()
     assert "Only words." in content.words.texts[1].html  # after the abstract
 
 
-def test_sections_are_chosen_and_ordered_by_the_spec(tmp_path):
-    _, blocks = make_report(tmp_path, nets=1)
+def test_sections_are_chosen_and_ordered_by_the_spec(tmp_path, store):
+    _, blocks = make_report(store, nets=1)
     chosen = poster._chosen(blocks, ("saliency", "intro"))
     assert [block.section for block in chosen] == ["saliency", "intro"]
 
 
-def test_no_two_pieces_come_nearer_than_12_mm(tmp_path):
-    report, blocks = make_report(tmp_path, nets=4)
+def test_no_two_pieces_come_nearer_than_12_mm(tmp_path, store):
+    report, blocks = make_report(store, nets=4)
     sheet = Sheet(841, 1189)
     content = poster._content(report, blocks)
     poster._lay_out_files(report, content, tmp_path)
