@@ -11,12 +11,13 @@ from pathlib import Path
 from reportgen import __version__, models
 from reportgen.building import Built, Options, Progress, Quiet
 from reportgen.errors import RenderError, SpecError, nearest
+from reportgen.housekeeping import verify
 from reportgen.plan import Plan, make_plan
 from reportgen.publish import new_folder
 from reportgen.records import Filled, Net
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
-from reportgen.unchanged import remember
+from reportgen.unchanged import recheck, remember
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def assemble(
     if problems := check_files(spec):
         raise SpecError("\n".join(problems))
     plan = prepare(spec, store, options, watcher)
+    recheck(folder, store)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
     if built.published and not built.failed:
         remember(plan, path, folder, store, options.only)
@@ -74,8 +76,10 @@ def _compute_and_publish(
             return built
         try:
             findings = _publish(plan, filled, store, options, watcher, folder, started)
-        except Corrupt as damage:  # set aside by the store: fill the plan again
-            log.warning("%s was damaged in the cache and is computed again", damage)
+        except Corrupt as damage:
+            # Where one file is damaged others may be: look at all of them now, then fill the plan again.
+            log.warning("%s was damaged in the cache; the cache is checked, and what is damaged is made again", damage)
+            verify(store)
             continue
         published = not (options.strict and findings)
         return replace(built, findings=findings, published=published, seconds=_since(started))

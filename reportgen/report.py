@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from reportgen import images
+from reportgen.errors import ImageError
 from reportgen.records import Card, Filled, Method, Picture
 from reportgen.spec import Spec
 from reportgen.store import Store
@@ -25,9 +26,16 @@ class Report:
     store: Store
 
     def picture(self, image: str) -> Picture:
-        """The whole picture of an image of the spec, H x W x 3. Raises ImageError."""
+        """The whole picture of an image of the spec, H x W x 3; plain grey where `flaw` says why it cannot be read."""
         asked = self.spec.images[image]
-        return _load(images.find_image(asked.source, self.spec.path.parent), asked.crop)
+        found = _load(asked.source, self.spec.path.parent, asked.crop)
+        return _grey() if isinstance(found, str) else found
+
+    def flaw(self, image: str) -> str:
+        """Why the picture of an image cannot be read, or an empty text."""
+        asked = self.spec.images[image]
+        found = _load(asked.source, self.spec.path.parent, asked.crop)
+        return found if isinstance(found, str) else ""
 
     def photo(self, image: str, model: str) -> Picture:
         """The picture as a net sees it before normalisation, S x S x 3."""
@@ -35,5 +43,14 @@ class Report:
 
 
 @lru_cache(maxsize=16)  # pages, figures and the poster look at the same few photos again and again
-def _load(path: Path, crop: tuple[int, int, int, int] | None) -> Picture:
-    return images.load_image(path, crop=crop)
+def _load(source: str, base: Path, crop: tuple[int, int, int, int] | None) -> Picture | str:
+    try:
+        return images.load_image(source, base=base, crop=crop)
+    except ImageError as error:
+        return str(error)
+
+
+def _grey() -> Picture:
+    import numpy as np
+
+    return np.full((128, 128, 3), 0.5, np.float32)

@@ -139,8 +139,8 @@ def _input(plan: Plan, cell: Cell, done: Mapping[str, Filled]) -> Input:
     if cell.image is None:
         return Input(used=used)
     asked = plan.spec.images[cell.image]
-    path = images.find_image(asked.source, plan.spec.path.parent)
-    return Input(images.load_image(path, crop=asked.crop), asked.label, used)
+    picture = images.load_image(asked.source, base=plan.spec.path.parent, crop=asked.crop)
+    return Input(picture, asked.label, used)
 
 
 class _Used(ReportError):

@@ -88,5 +88,7 @@ def _photo(report: Report, name: str, pixels: palettes.Colors, stem: str, folder
     (folder / files[1]).write_bytes(encode.thumbnail(pixels))
     title = image_name(report, name)
     alt = asked.alt or f"Photo: {title}" + (f", a {asked.label[0]}" if asked.label and asked.label[0] != title else "")
-    caption = ". ".join(part for part in (title[:1].upper() + title[1:], asked.credit) if part)
+    flaw = report.flaw(name)
+    alt = flaw or alt
+    caption = ". ".join(part for part in (title[:1].upper() + title[1:], asked.credit, flaw) if part)
     return Photo(name, title, files, pixels.shape[1], pixels.shape[0], alt, caption, asked.credit)

@@ -109,7 +109,7 @@ def _image(report: Report, name: str) -> dict[str, Any]:
     return {
         "source": asked.source,
         "digest": images.image_digest(path),
-        "size": [width, height],
+        "size": None if report.flaw(name) else [width, height],
         "label": list(asked.label),
         "credit": asked.credit,
     }

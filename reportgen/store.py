@@ -101,11 +101,12 @@ class Store:
                 _write(path, data)
         sizes = {name: len(data) for name, data in (blobs or {}).items()}
         record = Record(key, kind, status, reason, document, dict(meta or {}), digests, sizes, dict(provenance or {}))
-        body = json.dumps(record.__dict__, sort_keys=True, allow_nan=False).encode()
+        # unsorted: pages show numbers in the order in which a method gives them, from the cache too
+        body = json.dumps(record.__dict__, allow_nan=False).encode()
         if (existing := self.get(key)) is not None:
             return existing
         _write(self._record_path(key), hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        return record
+        return Record(**json.loads(body))  # just as it will be read: lists, not tuples
 
     def records(self) -> Iterator[Record]:
         """All sound records, in the order of their keys."""

@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.keys import digest
-from reportgen.store import Store, write_atomically
+from reportgen.store import Corrupt, Store, write_atomically
 
 if TYPE_CHECKING:
     from reportgen.plan import Plan
@@ -38,6 +39,20 @@ def nothing_to_do(spec: Path, folder: Path, store: Store, only: str) -> int | No
         return int(known["cells"]) if same else None
     except (OSError, ValueError, KeyError):
         return None
+
+
+def recheck(folder: Path, store: Store) -> None:
+    """Read what was touched in the store since the last build of a folder: damaged files are set aside."""
+    try:
+        known = json.loads(_note(store, folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for record in (store.get(key) for key in known["keys"]):
+        for name, blob in record.blobs.items() if record is not None else ():
+            path = store.blob_path(blob)
+            if record is not None and known["store"].get(str(path)) != _stamp(path):
+                with suppress(Corrupt):  # set aside by reading it
+                    store.read(record, name)
 
 
 def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> None:

@@ -53,8 +53,7 @@ def machine():
 
 @pytest.fixture(autouse=True)
 def no_files(monkeypatch):
-    monkeypatch.setattr(run.images, "find_image", lambda source, base: Path(source))
-    monkeypatch.setattr(run.images, "load_image", lambda path, crop=None: np.zeros((2, 2, 3), np.float32))
+    monkeypatch.setattr(run.images, "load_image", lambda source, base, crop: np.zeros((2, 2, 3), np.float32))
 
 
 def make_plan(machine, names, limit=0, models=("net",)):

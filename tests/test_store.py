@@ -36,6 +36,12 @@ def test_what_was_put_comes_back(store):
     assert {name: store.read(record, name) for name in record.blobs} == BLOBS
 
 
+def test_a_record_is_the_same_when_put_and_when_read_down_to_the_order_of_its_numbers(store):
+    new = store.put(KEY, kind="cell", document={}, meta={"z": (1, 2), "a": {"y": 1, "b": 2}})
+    assert repr(store.get(KEY)) == repr(new)
+    assert list(new.meta) == ["z", "a"]
+
+
 def test_a_key_nobody_filled_is_none(store):
     assert store.get(KEY) is None
 
