@@ -97,7 +97,7 @@ class Store:
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in (blobs or {}).items()}
         for name, data in (blobs or {}).items():
             path = self.blob_path(digests[name])
-            if _size(path) != len(data):
+            if _size(path) != len(data) or path.read_bytes() != data:  # a damaged twin must not be taken for it
                 _write(path, data)
         sizes = {name: len(data) for name, data in (blobs or {}).items()}
         record = Record(key, kind, status, reason, document, dict(meta or {}), digests, sizes, dict(provenance or {}))

@@ -66,6 +66,17 @@ def test_a_damaged_blob_is_noticed_set_aside_and_can_be_filled_again(store, dama
     assert store.read(put(store), "one") == BLOBS["one"]
 
 
+def test_filling_a_record_again_mends_all_its_blobs_not_only_the_one_that_was_read(store):
+    record = put(store)
+    for blob in record.blobs.values():
+        path = store.blob_path(blob)
+        path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(Corrupt):
+        store.read(record, "one")
+    again = put(store)
+    assert {name: store.read(again, name) for name in again.blobs} == BLOBS
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"garbage\n{}"])
 def test_a_damaged_record_counts_as_missing(store, damage):
     put(store)
