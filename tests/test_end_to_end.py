@@ -319,11 +319,12 @@ def test_weights_in_the_hub_cache_are_used_and_no_fallback(tmp_path):
             empty = torchvision.models.get_model(
                 arch, **({"init_weights": False} if arch in ("vgg16", "googlenet") else {})
             )
+        generator = torch.Generator().manual_seed(0)
         state = {
-            key: torch.ones(1, dtype=value.dtype).expand(value.shape) * 0.01
+            key: torch.rand(value.shape, generator=generator).mul(0.02).to(value.dtype)
             for key, value in empty.state_dict().items()
         }
-        torch.save({key: value.clone() for key, value in state.items()}, hub / name)
+        torch.save(state, hub / name)
     poster = yaml.safe_load((REPOSITORY / "specs/poster.yaml").read_text(encoding="utf-8"))
     spec = write_spec(
         tmp_path, models=poster["models"], sections=[{"id": "says", "method": "prediction"}], outputs={"site": {}}
