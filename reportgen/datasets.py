@@ -55,9 +55,9 @@ def open_dataset(source: Path) -> Dataset:
 
     Raises ImageError where there are no pictures in class folders.
     """
-    from reportgen.training.data import _entries  # one rule for what a data set is, here and in training
+    from reportgen.training.data import list_photos  # one rule for what a data set is, here and in training
 
-    entries = sorted(_entries(source), key=lambda entry: (entry.label, entry.name))
+    entries = sorted(list_photos(source), key=lambda entry: (entry.label, entry.name))
     classes = tuple(sorted({entry.label for entry in entries}))
     index = {name: number for number, name in enumerate(classes)}
     return Dataset(

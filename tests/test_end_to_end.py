@@ -155,7 +155,7 @@ def test_a_damaged_store_is_noticed_and_the_report_comes_out_the_same(built, dam
     assert "set aside" in done.stderr
     assert "nothing to do" not in done.stdout
     assert tree(built / "site/tiny") == before
-    assert run("cache", "verify", folder=built, cache=built / "cache", check=False).returncode == 0
+    assert "nothing to do" in run("build", "tiny.yaml", folder=built, cache=built / "cache").stdout
 
 
 def test_two_builds_at_once_on_one_store_both_finish_right(built, tmp_path):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import SpecError
+from reportgen.nets.device import pick_device
 from reportgen.training.data import MEAN, STD, load_photos
 from reportgen.training.log import replacing
-from reportgen.training.measure import evaluate, pick_device
+from reportgen.training.measure import evaluate
 from reportgen.training.recipe import Recipe, make_recipe
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
 
     The top-1 is that of the rounded weights, on the recipe's validation pictures.
     """
+    import torch
+
     from reportgen.nets import mini
 
     state = load_state(run_dir)
@@ -94,7 +97,7 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
     tensors = half(state["net"])
     net = mini.build(recipe.arch, len(classes), **recipe.kwargs)
     net.load_state_dict(tensors)
-    where = pick_device(device)
+    where = torch.device(pick_device(device))
     val = load_photos(recipe.data.val, recipe.short_side, classes)
     _, top1 = evaluate(net.to(where), val, recipe.size, where)
     described = {**metadata(recipe, classes, state["data"], epoch), "top1": f"{top1:.4f}"}

@@ -45,7 +45,7 @@ class PhotoSet:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """One picture file, in a folder or a zip."""
 
     source: Path
@@ -54,6 +54,7 @@ class _Entry:
     name: str  # path below the class folder
 
     def read(self, archives: dict[Path, zipfile.ZipFile]) -> bytes:
+        """The file's bytes; `archives` are the open zips, by path."""
         if self.source in archives:
             return archives[self.source].read(self.member)
         return (self.source / self.member).read_bytes()
@@ -68,7 +69,7 @@ def load_photos(
     ImageError; without, classes are the sorted folder names.
     """
     entries = sorted(
-        (entry for source in sources for entry in _entries(Path(source))),
+        (entry for source in sources for entry in list_photos(Path(source))),
         key=lambda e: (e.label, e.name, e.source),
     )
     found = sorted({entry.label for entry in entries})
@@ -95,7 +96,7 @@ def load_photos(
     return PhotoSet(pictures, labels, names, hashlib.sha256("".join(lines).encode()).hexdigest())
 
 
-def _entries(source: Path) -> list[_Entry]:
+def list_photos(source: Path) -> list[Entry]:
     """The picture files of one folder or zip; a single folder above the class folders is skipped."""
     if source.is_dir():
         members = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
@@ -110,7 +111,7 @@ def _entries(source: Path) -> list[_Entry]:
     if paths and len({path.parts[0] for path in paths}) == 1 and all(len(path.parts) > 2 for path in paths):
         skip = 1
     entries = [
-        _Entry(source, str(path), path.parts[skip], "/".join(path.parts[skip + 1 :]))
+        Entry(source, str(path), path.parts[skip], "/".join(path.parts[skip + 1 :]))
         for path in paths
         if len(path.parts) > skip + 1
     ]
@@ -119,7 +120,7 @@ def _entries(source: Path) -> list[_Entry]:
     return entries
 
 
-def _square(content: bytes, side: int, entry: _Entry) -> npt.NDArray[np.uint8]:
+def _square(content: bytes, side: int, entry: Entry) -> npt.NDArray[np.uint8]:
     """The central square of a picture file, its short side brought to `side` pixels."""
     try:
         with Image.open(io.BytesIO(content)) as opened:

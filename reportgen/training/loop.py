@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reportgen.errors import SpecError, nearest
+from reportgen.nets.device import pick_device
 from reportgen.training.checkpoints import (
     STATE,
     checkpoint_name,
@@ -24,7 +25,7 @@ from reportgen.training.checkpoints import (
 )
 from reportgen.training.data import PhotoSet, augment, load_photos
 from reportgen.training.log import EpochLog, write_log
-from reportgen.training.measure import autocast, bf16_is_quicker, evaluate, pick_device
+from reportgen.training.measure import autocast, bf16_is_quicker, evaluate
 from reportgen.training.progress import Progress, reporter
 from reportgen.training.recipe import Recipe
 
@@ -191,7 +192,7 @@ def _begin(recipe: Recipe, out: Path, device: str) -> _Run:
     threads = torch.get_num_threads()
     photos = load_photos(recipe.data.train, recipe.short_side, threads=threads)
     val = load_photos(recipe.data.val, recipe.short_side, photos.classes, threads=threads)
-    where = pick_device(device)
+    where = torch.device(pick_device(device))
     net = build_net(recipe, len(photos.classes)).to(where).to(memory_format=torch.channels_last)
     return _Run(recipe, out, photos, val, where, net, _optimizer(recipe, net), False, [])
 

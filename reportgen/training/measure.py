@@ -1,4 +1,4 @@
-"""How good a net is and what it costs: evaluation, the choice of device and of precision."""
+"""How good a net is and what it costs: evaluation, and the choice of precision."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 EVALUATION_BATCH = 128
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the torch device of a name; `auto` is CUDA where there is one."""
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
 
 
 def evaluate(
