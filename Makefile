@@ -31,12 +31,12 @@ lint: .venv/installed-test
 
 .venv/installed: .venv/bin/python pyproject.toml
 	@sh .ci/system-packages pango
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
 .venv/installed-test: .venv/bin/python pyproject.toml
 	@sh .ci/system-packages pango poppler
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/installed
 
 clean:

@@ -28,6 +28,12 @@ class MethodError(ReportError):
     """A method cannot do what it was asked on this net and picture."""
 
 
+class StoreError(ReportError):
+    """The cache cannot be written: a full disk, or a folder of somebody else's."""
+
+    exit_code = 1
+
+
 class RenderError(ReportError):
     """The site or the poster cannot be made or written, after the computing was done."""
 

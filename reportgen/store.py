@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reportgen.errors import ReportError
+from reportgen.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def default_root() -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Leave the whole new file at the path, or the old one untouched. Raises ReportError where it cannot be written."""
+    """Leave the whole new file at the path, or the old one untouched. Raises StoreError where it cannot be written."""
     _write(path, data)
 
 
@@ -159,7 +159,7 @@ def _write(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise ReportError(
+        raise StoreError(
             f"{path.parent} cannot be written: {error.strerror}. Free some space, or name another folder with "
             "--cache and --out. What was finished before is kept; the next build goes on from there."
         ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reportgen.errors import ReportError
+from reportgen.errors import StoreError
 from reportgen.housekeeping import collect, contents, verify
 from reportgen.store import Corrupt, Store
 
@@ -112,7 +112,7 @@ def test_gc_keeps_what_is_young_and_removes_the_rest(store):
 
 def test_a_store_that_cannot_be_written_says_so_in_one_paragraph(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match=r"cannot be written.*--cache"):
+    with pytest.raises(StoreError, match=r"cannot be written.*--cache"):
         put(Store(tmp_path / "file"))
 
 
@@ -125,7 +125,7 @@ def test_a_full_disk_loses_nothing_that_was_there(store, monkeypatch):
             device.write(data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(ReportError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         put(store, key="cd" * 32, blobs={"x": b"new"})
     monkeypatch.undo()
     assert store.get(KEY) is not None
