@@ -22,7 +22,7 @@ def saliency(ctx):
 
     def run(k):
         net = Net(frozen(ctx), None, "cpu", "fp32")
-        return project.input_gradient(net, x[:k], targets[:k])[0][0]
+        return project.input_gradient(net, x[:k], targets[:k])[0][0].abs()
 
     return run, n
 
