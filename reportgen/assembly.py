@@ -59,34 +59,30 @@ def _compute_and_publish(
     plan: Plan, store: Store, options: Options, watcher: Progress, folder: Path, started: float
 ) -> Built:
     for _ in range(3):
-        filled = fill_plan(plan, store, options, watcher)
-        failed = tuple(f for f in filled if f.status == "failed" and _is_asked(f.cell.id, options.only))
-        computed = sum(not f.cached and f.status == "ok" for f in filled)
-        built = Built(
-            folder,
-            computed,
-            sum(f.cached for f in filled),
-            failed,
-            (),
-            _fallbacks(plan),
-            _since(started),
-            False,
-        )
-        if options.strict and failed:
-            return built
         try:
-            findings = _publish(plan, filled, store, options, watcher, folder, started)
+            return _attempt(plan, store, options, watcher, folder, started)
         except Corrupt as damage:
             # Where one file is damaged others may be: look at all of them now, then fill the plan again.
             log.warning("%s was damaged in the cache; the cache is checked, and what is damaged is made again", damage)
             verify(store)
-            continue
-        published = not (options.strict and findings)
-        return replace(built, findings=findings, published=published, seconds=_since(started))
     raise RenderError(
         f"The cache {store.root} is damaged again and again while it is read. Its disk may be failing: name another "
         "folder with --cache."
     )
+
+
+def _attempt(plan: Plan, store: Store, options: Options, watcher: Progress, folder: Path, started: float) -> Built:
+    """One pass of filling and publishing. Raises Corrupt where the store held a damaged file; it is set aside then."""
+    filled = fill_plan(plan, store, options, watcher)
+    failed = tuple(f for f in filled if f.status == "failed" and _is_asked(f.cell.id, options.only))
+    computed = sum(not f.cached and f.status == "ok" for f in filled)
+    cached = sum(f.cached for f in filled)
+    built = Built(folder, computed, cached, failed, (), _fallbacks(plan), _since(started), published=False)
+    if options.strict and failed:
+        return built
+    findings = _publish(plan, filled, store, options, watcher, folder, started)
+    published = not (options.strict and findings)
+    return replace(built, findings=findings, published=published, seconds=_since(started))
 
 
 def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> tuple[Filled, ...]:
