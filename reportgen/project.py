@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen import hooks, rules
 from reportgen.errors import MethodError, NotApplicable
+from reportgen.lean import lean
 from reportgen.records import Layer, Net
 
 if TYPE_CHECKING:
@@ -22,17 +23,48 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 
+def forward(net: Net, x: Tensor, layers: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The logits (N K, under "logits") and the values of layers by the names asked for, from one lean forward pass."""
+    import torch
+
+    quick = lean(net, layers)
+    with torch.no_grad(), hooks.recorded(quick, layers) as values:
+        logits = quick.module(x)  # N K
+    return {**values, "logits": logits}
+
+
 def input_gradient(net: Net, x: Tensor, targets: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The gradient of each picture's target logit with respect to the input, N x 3 x H x W, and those logits, N."""
     import torch
 
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        logits = net.module(x)  # N K
+        logits = lean(net).module(x)  # N K
         chosen = logits[torch.arange(len(x), device=x.device), torch.as_tensor(targets, device=x.device)]  # N
         # Pictures do not mix in eval mode: the gradient of the sum is each picture's own gradient.
         gradient = torch.autograd.grad(chosen.sum(), x)[0]
     return gradient, chosen.detach()
+
+
+def layer_gradient(net: Net, x: Tensor, targets: Sequence[int], layer: str) -> tuple[Tensor, Tensor, Tensor]:
+    """A layer's value, the gradient of each picture's target logit with respect to it (both N C h w), and the logits.
+
+    The backward pass ends at the layer: what lies below it is run forward only.
+    """
+    import torch
+
+    quick = lean(net, [layer])
+    leaves: list[Tensor] = []
+
+    def leaf(value: Tensor) -> Tensor:
+        leaves.append(value.detach().requires_grad_())
+        return leaves[0].clone()  # a later in-place call must not reach the leaf
+
+    with torch.enable_grad(), hooks.replaced(quick, layer, leaf):
+        logits = quick.module(x.detach())  # N K
+        chosen = logits[torch.arange(len(x), device=x.device), torch.as_tensor(targets, device=x.device)]  # N
+        gradient = torch.autograd.grad(chosen.sum(), leaves[0])[0]
+    return leaves[0].detach(), gradient, logits.detach()
 
 
 def record(net: Net, x: Tensor, layer: str) -> tuple[Recording, Tensor, Tensor]:

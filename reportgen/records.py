@@ -168,6 +168,7 @@ class Artifact:
 
     arrays: Mapping[str, Array]
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by method name, as in Method.beside
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ class Input:
     picture: Picture | None = None
     labels: tuple[str, ...] = ()  # names of what the picture shows; several names mean the same thing
     used: Mapping[str, Artifact] = field(default_factory=dict)  # by method name, as in Method.uses
+    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # part -> (x, y) in pixels of the picture
+    name: str = ""  # how the report calls the picture; empty outside a report
 
 
 PanelKind = Literal["image", "heatmap", "grid", "bars", "curves", "scatter", "frames", "table"]
@@ -189,12 +192,15 @@ class Panel:
 
     kind      values                                         drawn as
     image     H x W x 3, 0..1                                the picture
-    heatmap   H x W                                          colours; over the photo where `photo` is "under"
+    heatmap   H x W                                          colours; over the photo where `photo` is "under".
+                                                             With `categories` a flat colour per name and a legend;
+                                                             a name has one colour in all nets of the row
     grid      rows x cols x h x w or rows x cols x 3 x h x w sheet of tiles; row_labels, columns name them. NaN tiles
                                                              stay empty. With `boxes` (rows x 4) a first column shows
                                                              the photo cut to the box
     bars      N                                              horizontal bars named by row_labels, largest first
-    curves    lines x points, x in `x`                       lines named by row_labels
+    curves    lines x points, x in `x`                       lines named by row_labels. With `joint` all nets of the row
+                                                             share one plot: colour = net, dash = line
     table     none                                           `rows` under `columns`
 
     scale: "shared" = one pair of limits for all nets in the row, because the numbers can be compared; "own" = this
@@ -219,6 +225,8 @@ class Panel:
     rows: tuple[tuple[Any, ...], ...] = ()  # of a table
     x: Array | None = None
     featured: bool = False  # the panel that stands for the method where there is room for one
+    categories: tuple[str, ...] = ()  # heatmap of whole numbers: values[y, x] is an index into these names
+    joint: bool = False  # curves: the lines of all nets of the row in one plot, one colour per net
 
 
 Scope = Literal["image", "net", "images", "dataset", "training"]
@@ -240,6 +248,8 @@ class Method:
     arrays: Mapping[str, str]  # documented arrays: name -> axes, such as "U x 3 x h x w"
     needs: frozenset[str] = frozenset()  # gradient, relu, global_pooling, generator, checkpoints, masks
     uses: tuple[str, ...] = ()  # methods whose artifacts on the same net and picture come in as Input.used
+    beside: tuple[str, ...] = ()  # methods whose artifacts (same net and layer) panels finds in Artifact.beside; they
+    # are no part of the key, so that what is shown beside a result can change without computing the result again
     tiny: Mapping[str, Any] = field(default_factory=dict)  # params for the contract test
     doc: str = ""  # the file's docstring
 
@@ -255,12 +265,14 @@ class Cell:
     section: str
     method: str
     model: str  # id in the spec
-    image: str | None  # id in the spec
+    image: str | None  # id in the spec; None for methods that look at the net alone or at a set of images
     params: Any  # the method's params, an instance of Method.params
     layer: str | None  # as asked: "stage3"
     key: str
     document: Mapping[str, Any]  # the canonical key document
     uses: Mapping[str, Cell] = field(default_factory=dict)
+    images: tuple[str, ...] = ()  # ids in the spec, for methods that look at a set of images
+    beside: Mapping[str, Cell] = field(default_factory=dict)  # as in Method.beside
 
 
 @dataclass(frozen=True)
