@@ -62,7 +62,7 @@ def run_to(net: Net | nn.Module, x: Tensor, names: Sequence[str], grad: bool = F
 @contextmanager
 def replaced(net: Net | nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Forward passes made inside the `with` go on with function(value) in place of the layer's value."""
-    path, number = _call(net, name)
+    path, number = call_of(net, name)
 
     def hook(_: nn.Module, __: Any, value: Any, count: int) -> Any:
         if number is None and count > 1:
@@ -112,7 +112,7 @@ _Hook = Callable[["nn.Module", Any, Any, int], Any]  # module, inputs, value, nu
 def _recording(net: Net | nn.Module, names: Iterable[str], values: dict[str, Tensor], *, stop: bool) -> Iterator[None]:
     wanted: dict[str, list[tuple[str, int | None]]] = {}
     for name in dict.fromkeys(names):
-        path, number = _call(net, name)
+        path, number = call_of(net, name)
         wanted.setdefault(path, []).append((name, number))
     # A last call of unknown number may always be followed by another one: such a pass is not stopped.
     open_ended = any(number is None for calls in wanted.values() for _, number in calls)
@@ -172,8 +172,8 @@ def _module(net: Net | nn.Module) -> nn.Module:
     return cast("nn.Module", net.module) if isinstance(net, Net) else net
 
 
-def _call(net: Net | nn.Module, name: str) -> _Call:
-    """The module path and the number of its call that a layer's name means."""
+def call_of(net: Net | nn.Module, name: str) -> _Call:
+    """The module path and the number of its call (None: the last one seen) that a layer's name means."""
     if not isinstance(net, Net):
         path, _, number = name.partition("#")
         return path, int(number) if number.isdigit() else None

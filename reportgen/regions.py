@@ -1,15 +1,16 @@
 """Passes over pictures that differ from a recorded one inside small windows: only what a window can change is run.
 
-Each position has its own window; in a layer it grows to what its operation lets it reach. All positions' windows of a
-value have one size, so that they go through the net as one batch. Once a window covers most of its map, the whole map is
-filled in and the rest of the net runs as usual. The result is that of a full pass, up to rounding: a recomputed value is
-computed from the same numbers by the same operators.
+Each position has its own window; in a layer it grows to what its operation lets it reach. All positions' windows of
+a value have one size, so that they go through the net as one batch. Once a window covers most of its map, the whole
+map is filled in and the rest of the net runs as usual. The result is that of a full pass, up to rounding: a recomputed
+value is computed from the same numbers by the same operators.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from reportgen import tape as tapes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Starts = NDArray[np.int64]  # B: where each position's window begins
 
 COVERED = 0.6  # of a map's area: from here on the rest of the net is cheaper as a whole
+CHUNK = 24  # positions at once; below 16 PyTorch has slower convolutions on a CPU
 # Operations along the channels: positions stay where they are.
 CHANNELWISE = frozenset({"select", "slice", "unsqueeze"})
 ALONE = frozenset({"batch_norm", "contiguous", "clone", "detach", "alias"})  # every place by itself
@@ -77,7 +79,7 @@ def chunks(corners: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[t
     """The corners in equal pieces of `size` or a few more: PyTorch's quick convolutions begin at batches of 16."""
     pieces = max(1, len(corners) // size)
     edges = [len(corners) * piece // pieces for piece in range(pieces + 1)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield corners[start:end]
 
 
@@ -135,9 +137,9 @@ def _convolution(tape: Tape, step: Step, windows: Mapping[int, Window]) -> Windo
     padding, kernel = step.argument("padding"), step.argument("weight").shape[-2:]
     if not isinstance(step.args[0], Ref) or isinstance(padding, str) or len(step.reads) != 1:
         return None
-    stride, dilation = _pair(step.argument("stride")), _pair(step.argument("dilation"))
+    stride, dilation = pair(step.argument("stride")), pair(step.argument("dilation"))
     weight, bias, groups = step.argument("weight"), step.argument("bias"), step.argument("groups")
-    reach = _Reach(tuple(kernel), stride, _pair(padding), dilation)
+    reach = _Reach(tuple(kernel), stride, pair(padding), dilation)
     return _slide(
         tape, step, windows, reach, 0.0, lambda x: functional.conv2d(x, weight, bias, stride, 0, dilation, groups)
     )
@@ -146,11 +148,11 @@ def _convolution(tape: Tape, step: Step, windows: Mapping[int, Window]) -> Windo
 def _pooling(tape: Tape, step: Step, windows: Mapping[int, Window]) -> Window | None:
     from torch.nn import functional
 
-    kernel = _pair(step.argument("kernel_size"))
-    stride = _pair(step.argument("stride") or kernel)
-    padding = _pair(step.argument("padding"))
+    kernel = pair(step.argument("kernel_size"))
+    stride = pair(step.argument("stride") or kernel)
+    padding = pair(step.argument("padding"))
     if step.name == "max_pool2d":
-        dilation = _pair(step.argument("dilation"))
+        dilation = pair(step.argument("dilation"))
         reach = _Reach(kernel, stride, padding, dilation)
         lowest = float("-inf")
         return _slide(
@@ -181,7 +183,7 @@ def _aligned(tape: Tape, step: Step, windows: Mapping[int, Window], keep: Collec
         size = int((ends - starts).max())
         edges.append((np.minimum(starts, length - size), size))
     (ys, height), (xs, width) = edges
-    parts = {read: _cut(tape, read, windows.get(read), (ys, xs), (height, width)) for read in step.reads}
+    parts = {read: cut(tape, read, windows.get(read), (ys, xs), (height, width)) for read in step.reads}
     return Window(ys, xs, _call(step, parts, keep))
 
 
@@ -256,7 +258,7 @@ def _slide(
         firsts.append(first * stride - pad)
         lengths.append((size - 1) * stride + span)
     margin = (*reach.padding, *_overhang(tape, step, reach))
-    data = _cut(tape, read, window, (firsts[0], firsts[1]), (lengths[0], lengths[1]), margin, outside)
+    data = cut(tape, read, window, (firsts[0], firsts[1]), (lengths[0], lengths[1]), margin, outside)
     return Window(starts[0], starts[1], run(data))
 
 
@@ -269,7 +271,7 @@ def _overhang(tape: Tape, step: Step, reach: _Reach) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _cut(
+def cut(
     tape: Tape,
     number: int,
     window: Window | None,
@@ -284,15 +286,14 @@ def _cut(
     """
     import numpy as np
 
-    if window is not None and window.size == size and not any(margin):
-        if np.array_equal(window.ys, firsts[0]) and np.array_equal(window.xs, firsts[1]):
-            return window.data
-    rows, width = _rows(tape, number, margin, outside)
+    same = window is not None and window.size == size and not any(margin)
+    if window is not None and same and np.array_equal((window.ys, window.xs), firsts):
+        return window.data
+    rows, width = _rows(tape, number, tape.value, margin, outside)
     count = len(firsts[0])
     ys = firsts[0][:, None] + np.arange(size[0])  # B h
     xs = firsts[1][:, None] + np.arange(size[1])  # B w
-    flat = (ys[:, :, None] + margin[0]) * width + (xs[:, None, :] + margin[1])  # B h w
-    out = rows.index_select(0, _index(flat, rows))  # Bhw C
+    out = rows.index_select(0, _index(_flat(ys, xs, margin, width), rows))  # Bhw C
     if window is not None:
         height, breadth = window.size
         sy, sx = ys - window.ys[:, None], xs - window.xs[:, None]
@@ -306,19 +307,48 @@ def _cut(
     return data if len(middle) == 1 else data.reshape(count, *middle, *size)
 
 
-def _rows(tape: Tape, number: int, margin: tuple[int, int, int, int], outside: float) -> tuple[Tensor, int]:
-    """The clean value as one row of channels per place (HW C), with its margin, and the places per line."""
+def crop(
+    tape: Tape,
+    key: Any,
+    maps: Tensor,
+    firsts: tuple[Starts, Starts],
+    size: tuple[int, int],
+    margin: tuple[int, int, int, int],
+    outside: float,
+) -> Tensor:
+    """Windows of maps that belong to the tape under a key (1 C H W), B C h w, as `cut` does for values."""
+    import numpy as np
+
+    rows, width = _rows(tape, key, lambda _: maps, margin, outside)
+    ys, xs = (first[:, None] + np.arange(length) for first, length in zip(firsts, size, strict=True))  # B h, B w
+    out = rows.index_select(0, _index(_flat(ys, xs, margin, width), rows))  # Bhw C
+    return out.view(len(ys), *size, -1).permute(0, 3, 1, 2)  # B C h w
+
+
+def _flat(
+    ys: NDArray[np.int64], xs: NDArray[np.int64], margin: tuple[int, int, int, int], width: int
+) -> NDArray[np.int64]:
+    """The number of each place (B h w) in maps with a margin, line by line."""
+    places: NDArray[np.int64] = (ys[:, :, None] + margin[0]) * width + (xs[:, None, :] + margin[1])
+    return places
+
+
+def _rows(
+    tape: Tape, key: Any, maps_of: Callable[[Any], Tensor], margin: tuple[int, int, int, int], outside: float
+) -> tuple[Tensor, int]:
+    """Maps as one row of channels per place (HW C), with their margin, and the places per line; kept with the tape."""
     from torch.nn import functional
 
-    key = ("rows", number, margin, outside)
-    if key not in tape.notes:
-        clean = tape.value(number)
+    known = ("rows", key, margin, outside)
+    if known not in tape.notes:
+        clean = maps_of(key)
         maps = clean.reshape(1, -1, *clean.shape[-2:])  # 1 C H W
         top, left, bottom, right = margin
-        maps = functional.pad(maps, (left, right, top, bottom), value=outside)
+        if any(margin):
+            maps = functional.pad(maps, (left, right, top, bottom), value=outside)
         rows = maps[0].permute(1, 2, 0).reshape(-1, maps.shape[1]).contiguous()  # HW C
-        tape.notes[key] = (rows, maps.shape[-1])
-    found: tuple[Tensor, int] = tape.notes[key]
+        tape.notes[known] = (rows, maps.shape[-1])
+    found: tuple[Tensor, int] = tape.notes[known]
     return found
 
 
@@ -329,6 +359,7 @@ def _index(places: NDArray[np.int64], like: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(places.reshape(-1))).to(like.device)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
+    """A kernel, stride or padding for y and x: one number stands for both, as in torch."""
     values = [value] * 2 if isinstance(value, int) else list(value)
     return (int(values[0]), int(values[-1]))

@@ -1,16 +1,17 @@
 """A forward pass of one picture written down, operation by operation, so that parts of it can be run again.
 
 The tape holds every operation with its arguments, and every value in between. A value can be changed, and only what
-hangs on it is computed again (`resume`), for many changes as one batch. Values are numbered; `layer` gives the number of
-what a module returned. Nets that write into views of other tensors cannot be replayed: recording them raises
-UnfitError, and the caller runs the whole net instead.
+hangs on it is computed again (`resume`), for many changes as one batch. Values are numbered; `layer` gives the number
+of what a module returned. Nets that write into views of other tensors cannot be replayed: recording them raises
+UnfitError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reportgen import hooks
 from reportgen.errors import ReportError
@@ -18,7 +19,7 @@ from reportgen.lean import lean
 from reportgen.records import Net
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 # Operations whose second argument is a shape that begins with the number of pictures.
 SHAPED = frozenset("view reshape _unsafe_view expand".split())  # noqa: SIM905 -- reads better than quoted names
@@ -65,7 +66,7 @@ class Tape:
     values: Sequence[Tensor | None]  # with N = 1; value 0 is the input
     shapes: Sequence[tuple[int, ...]]  # of the values, with N = 1
     calls: Mapping[tuple[str, int], int]  # module path and number of its call -> value
-    output: int
+    output: int  # the logits, or the value at which the pass was stopped
     notes: dict[Any, Any] = field(default_factory=dict)  # what users of the tape keep for the next run
 
     def layer(self, name: str) -> int:
@@ -85,17 +86,29 @@ class Tape:
         return found
 
 
-def record(net: Net, x: Tensor, layers: Sequence[str] = ()) -> Tape:
-    """The tape of the lean net's pass over one input, 1 x 3 x H x W; `layers` are those whose values must be apart."""
+class _EnoughError(Exception):
+    """Ends a recording when all layers asked for have been met; never leaves this file."""
+
+
+def record(net: Net, x: Tensor, layers: Sequence[str] = (), *, stop: bool = False) -> Tape:
+    """The tape of the lean net's pass over one input, 1 x 3 x H x W.
+
+    `layers` are those whose values are asked for; with `stop` the pass ends at the deepest of them.
+    """
+    wanted = {hooks.call_of(net, layer) for layer in layers} if stop else set()
+    return record_module(lean(net, layers).module, x, wanted)
+
+
+def record_module(module: nn.Module, x: Tensor, wanted: Collection[tuple[str, int | None]] = ()) -> Tape:
+    """The tape of a module's pass over one input; it ends with the last of the wanted calls (path, number), if any."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
     if len(x) != 1:
         raise ValueError(f"a tape holds one picture, not {len(x)}")
-    module = lean(net, layers).module
     with torch.inference_mode():
         start = x.detach().clone()
-        recorder = _Recorder(start)
+        recorder = _Recorder(start, wanted)
 
         class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -107,10 +120,11 @@ def record(net: Net, x: Tensor, layers: Sequence[str] = ()) -> Tape:
                         return parts
                 return recorder.run(func, args, kwargs)
 
-        with hooks.watched(module, lambda *_: None, recorder.leave), Mode():  # type: ignore[no-untyped-call]
+        watched = hooks.watched(module, lambda *_: None, recorder.leave)
+        with suppress(_EnoughError), watched, Mode():  # type: ignore[no-untyped-call]
             module(start)
-    if "" not in recorder.numbers or recorder.output is None:
-        raise UnfitError("The net's output does not depend on its input.")
+    if recorder.output is None:
+        raise UnfitError("What was asked of the net does not depend on its input.")
     return Tape(tuple(recorder.steps), tuple(recorder.values), tuple(recorder.shapes), recorder.calls, recorder.output)
 
 
@@ -156,6 +170,8 @@ def run_step(tape: Tape, step: Step, values: Mapping[int, Tensor], keep: Collect
                 return values[tree.value]
             clean = tape.value(tree.value)
             return clean if step.pointwise else clean.expand(count, *clean.shape[1:])  # N ...
+        if isinstance(tree, torch.Tensor) and tree.is_inference() and not torch.is_inference_mode_enabled():
+            return tree.clone()  # a constant that the net made on its way; autograd may have it as a copy
         return type(tree)(fill(part) for part in tree) if isinstance(tree, list | tuple) else tree
 
     args = [fill(arg) for arg in step.args]
@@ -170,7 +186,8 @@ def run_step(tape: Tape, step: Step, values: Mapping[int, Tensor], keep: Collect
 class _Recorder:
     """The state of a recording: which tensor holds which value now."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, wanted: Collection[tuple[str, int | None]]) -> None:
+        self.wanted = wanted  # the calls after which nothing more is needed; none: the whole pass is
         self.steps: list[Step] = []
         self.values: list[Tensor | None] = [x]
         self.shapes: list[tuple[int, ...]] = [tuple(x.shape)]
@@ -197,11 +214,15 @@ class _Recorder:
         tensor = hooks.first_tensor(value)
         if tensor is None or id(tensor) not in self.held:
             return
+        value = self.held[id(tensor)]
         if path:
-            self.calls[path, self.numbers[path]] = self.held[id(tensor)]
-            self.read.add(self.held[id(tensor)])  # a layer's value is kept as it was returned
-        else:
-            self.output = self.held[id(tensor)]
+            self.calls[path, self.numbers[path]] = value
+            self.read.add(value)  # a layer's value is kept as it was returned
+        met = self.wanted and all(call in self.calls for call in self.wanted)
+        if met or not path:
+            self.output = value
+        if met:
+            raise _EnoughError
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation and write it down, if it looks at the picture at all."""
@@ -273,4 +294,4 @@ def _tensors(tree: Any) -> list[Tensor]:
     import torch
     from torch.utils import _pytree
 
-    return [cast("Tensor", leaf) for leaf in _pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in _pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]

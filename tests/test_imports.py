@@ -14,7 +14,7 @@ HEAVY = ("torch", "torchvision", "matplotlib", "weasyprint", "sklearn", "scipy")
 NETS_OF_OURS = "reportgen.nets.mini"  # defines nn.Modules; only code that builds a net imports it
 ALLOWED_IN_METHODS = {
     "records", "errors", "hooks", "rules", "images", "project", "targets", "ascent", "sampler", "palettes", "units",
-    "lean", "tape", "regions",
+    "lean", "tape", "regions", "occluding", "wording", "corrupt", "transform",
 }  # fmt: skip
 
 

@@ -30,9 +30,17 @@ from reportgen.records import Artifact, Card, Input, Layer, Method, Net, Panel
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
+
+    from reportgen.rules import Rule
 
 # Array -> backward rule, and the heading of its column.
-RULES = {"switches": "deconvnet", "no_switches": "no_switches", "guided": "guided", "gradient": "gradient"}
+RULES: dict[str, Rule] = {
+    "switches": "deconvnet",
+    "no_switches": "no_switches",
+    "guided": "guided",
+    "gradient": "gradient",
+}
 HEADINGS = ("deconvnet", "without switches", "guided", "gradient")
 MOST_ROWS = 16  # of units on one sheet
 
@@ -58,49 +66,37 @@ class Params:
 
 
 def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.random.Generator]) -> list[Artifact]:
-    """All units under all rules from one forward pass of the pictures; unit by unit backward, pictures together.
-
-    Backward passes one by one over a shared forward pass were quicker on a CPU than the picture repeated as a batch
-    (vgg16 at 224 pixels: 12.6 s against 21.9 s for 9 units and 4 rules) and no slower than a batched backward pass.
-    """
-    import numpy as np
-
-    from reportgen import project
-
+    """All units under all rules, picture by picture: one forward pass to the layer, one way down through its tape."""
     if not net.card.rectified:
         raise NotApplicable(
             f"{net.card.arch} bends its values by other functions than ReLU: these rules have nothing to act on."
         )
     layer = net.card.resolve(params.layer)
     pictures = net.preprocess([one.picture for one in inputs if one.picture is not None])  # N 3 S S
-    tape, x, value = project.record(net, pictures, layer.name)
-    maps = project.as_maps(value, layer)  # N C H W
-    chosen = [units.choose(params.units, own.max(axis=(1, 2)), layer.name) for own in maps]  # N U
-    places = [
-        [project.place(own[unit], params.start, layer) for unit in row] for own, row in zip(maps, chosen, strict=True)
-    ]
-    size = net.card.preprocess.size
-    boxes = [[layer.box(place, size) for place in row] for row in places]  # N U 4
-    cuts: dict[str, list[list[Any]]] = {name: [[] for _ in inputs] for name in RULES}
-    for u in range(len(chosen[0])):
-        seed = project.seed(value, [row[u] for row in chosen], [row[u] for row in places], params.start == "map")
-        for name, rule in RULES.items():
-            whole = project.project(tape, x, value, seed, rule)  # type: ignore[arg-type]  # N 3 S S
-            for n, row in enumerate(boxes):
-                cuts[name][n].append(project.cut(whole[n], row[u]))  # 3 h w
-    return [
-        Artifact(
-            {
-                "units": np.array(chosen[n]),
-                "positions": np.array(places[n]),
-                "activations": np.array([maps[n][k, y, x] for k, (y, x) in zip(chosen[n], places[n], strict=True)]),
-                "boxes": np.array(boxes[n]),
-                **{name: np.stack(cuts[name][n]) for name in RULES},  # U 3 h w
-            },
-            _numbers(maps[n], chosen[n], layer, net.card, params),
-        )
-        for n in range(len(inputs))
-    ]
+    return [_project(net, pictures[n : n + 1], layer, params) for n in range(len(pictures))]
+
+
+def _project(net: Net, picture: Tensor, layer: Layer, params: Params) -> Artifact:
+    import numpy as np
+
+    from reportgen import project
+
+    tape, value = project.record(net, picture, layer.name)
+    maps = project.as_maps(value, layer)[0]  # C H W
+    chosen = units.choose(params.units, maps.max(axis=(1, 2)), layer.name)  # U
+    places = [project.place(maps[unit], params.start, layer) for unit in chosen]
+    boxes = [layer.box(place, net.card.preprocess.size) for place in places]  # U 4
+    found = project.projections(tape, chosen, None if params.start == "map" else places, boxes, list(RULES.values()))
+    return Artifact(
+        {
+            "units": np.array(chosen),
+            "positions": np.array(places),
+            "activations": np.array([maps[unit, y, x] for unit, (y, x) in zip(chosen, places, strict=True)]),
+            "boxes": np.array(boxes),
+            **{name: found[rule] for name, rule in RULES.items()},  # U 3 h w
+        },
+        _numbers(maps, chosen, layer, net.card, params),
+    )
 
 
 def _numbers(maps: np.ndarray, chosen: Sequence[int], layer: Layer, card: Card, params: Params) -> dict[str, Any]:
@@ -162,7 +158,7 @@ METHOD = Method(
     caption="What in the picture made a unit fire, projected back to the pixels by four rules.",
     citation="zeiler2014",
     scope="image",
-    version=1,
+    version=2,
     params=Params,
     run=run,
     panels=panels,

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reportgen import wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
 from reportgen.targets import resolve_target
@@ -70,7 +71,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             caption=f"How strongly each pixel would change the score of {name} (probability "
             f"{artifact.numbers['probability']:.0%}). The brighter, the steeper: the largest of the three colours' "
             "slopes, up to this map's own 99th percentile, so brightness cannot be compared between nets.",
-            alt=f"Saliency map for the class {name} beside the photo; {_where(artifact.arrays['map'])}.",
+            alt=f"Saliency map for the class {name} beside the photo; {wording.brightest(artifact.arrays['map'])}.",
             values=artifact.arrays["map"],
             scale="own",
             unit="gradient",
@@ -78,23 +79,6 @@ def panels(artifact: Artifact) -> list[Panel]:
             featured=True,
         )
     ]
-
-
-def _where(values: np.ndarray) -> str:
-    """Where the brightest tenth of the pixels lies, in words."""
-    import numpy as np
-
-    bright = np.argwhere(values >= np.percentile(values, 90))
-    y, x = bright.mean(axis=0) / np.array(values.shape)
-    row = "upper" if y < 0.42 else "lower" if y > 0.58 else ""
-    column = "left" if x < 0.42 else "right" if x > 0.58 else ""
-    place = " ".join(word for word in (row, column) if word) or "middle"
-    spread = (
-        "scattered over the photo"
-        if bright.std(axis=0).mean() > 0.25 * values.shape[0]
-        else "gathered in one part of it"
-    )
-    return f"the brightest tenth of the pixels is {spread}, around its {place}"
 
 
 METHOD = Method(

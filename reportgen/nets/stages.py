@@ -147,13 +147,20 @@ def _outermost(graph: Graph, node: int, stage_nodes: Iterable[int]) -> int:
 
 
 def _joined(graph: Graph, conv: int) -> int:
-    """The call that returned the first map at or after the convolution that every path goes through."""
+    """The call that returned the first map at or after the convolution that every path goes through, rectified.
+
+    Class maps are sums of what the net goes on with: values below zero, which a rectification is about to cut off,
+    would speak for classes that they have nothing to do with.
+    """
     returned = {call.node for call in graph.calls}
     stage_nodes = _stage_nodes(graph).values()
-    for node in dominators(graph):
-        if node >= conv and node in returned and _is_map(graph.nodes[node]):
-            return _outermost(graph, node, stage_nodes)
-    return _makers(graph, conv)[0]
+    later = [n for n in dominators(graph) if n >= conv and n in returned and _is_map(graph.nodes[n])]
+    if not later:
+        return _makers(graph, conv)[0]
+    after = later[1:2]
+    if after and graph.nodes[after[0]].kind == "rectify" and graph.nodes[after[0]].parents == (later[0],):
+        later = after
+    return _outermost(graph, later[0], stage_nodes)
 
 
 def _fed(graph: Graph) -> int | None:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+import reportgen
+from reportgen import wording
 from reportgen.errors import NotApplicable
 from reportgen.methods import method
 from reportgen.records import Input
@@ -55,3 +57,34 @@ def test_the_target_can_be_the_label_a_name_or_an_index_and_a_batch_keeps_pictur
         assert nets.relative(one.arrays["gradient"], three.arrays["gradient"]) < 1e-6
     with pytest.raises(NotApplicable, match="flower"):
         saliency(net, pictures, ("flower",), target="label")
+
+
+@pytest.fixture(scope="module")
+def odd_pictures():
+    """One pixel, and a photo of twelve megapixels."""
+    large = np.repeat(np.repeat(tiny.photo(1, 50), 60, axis=0), 80, axis=1)
+    assert large.shape == (3000, 4000, 3)
+    return [np.full((1, 1, 3), 0.5, np.float32), large]
+
+
+@pytest.mark.parametrize("name", ["saliency", "smoothgrad", "integrated_gradients", "grad_cam", "cam"])
+def test_pictures_of_any_size_get_a_map_of_the_nets_input_size(name, odd_pictures):
+    tiny_params = method(name).tiny
+    for artifact in reportgen.compute(name, tiny.tiny_net("residual"), odd_pictures, **tiny_params):
+        assert artifact.arrays["map"].shape == (tiny.SIZE, tiny.SIZE)
+        (panel,) = method(name).panels(artifact)
+        assert panel.values.shape == (tiny.SIZE, tiny.SIZE)
+
+
+def test_a_place_is_told_in_words():
+    assert wording.place(0.1, 0.9) == "upper right"
+    assert wording.place(0.5, 0.5) == "middle"
+    assert wording.place(0.9, 0.5) == "lower part"
+    assert wording.place(0.5, 0.2) == "left part"
+    values = np.zeros((20, 20))
+    values[12:18, 1:8] = 1  # more than a tenth
+    assert wording.brightest(values) == (
+        "the brightest tenth of the pixels is gathered in one part of it, around its lower left"
+    )
+    assert wording.peak(values) == [12, 1]
+    assert wording.peak(values - 1) is None

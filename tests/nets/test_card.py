@@ -65,7 +65,7 @@ STAGES = {
     "googlenet_mini": {1: "conv1", 2: "conv3", 3: "inception3b", 4: "inception4c", 5: "inception5b"},
     "resnet_mini": {1: "relu", 2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"},
 }
-LAST_CONV = {"alexnet": "features.10", "vgg16": "features.28", "googlenet": "inception5b", "resnet50": "layer4"}
+LAST_CONV = {"alexnet": "features.11", "vgg16": "features.29", "googlenet": "inception5b", "resnet50": "layer4"}
 PENULTIMATE = {"alexnet": "classifier.5", "googlenet": "avgpool", "resnet50": "avgpool", "densenet121": "classifier@in"}
 DEPTHS = {"alexnet": 8, "vgg16": 16, "googlenet": 22, "resnet18": 18, "resnet50": 50, "densenet121": 121}
 
