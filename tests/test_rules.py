@@ -9,7 +9,7 @@ from torch.nn import functional
 from reportgen import backward, rules, tape
 from reportgen.errors import MethodError
 from reportgen.regions import Window, pair
-from tests import reference
+from tests import reference, tiny
 
 RELUS = {
     "F.relu": functional.relu,
@@ -195,3 +195,33 @@ def test_the_audit_stops_on_a_rectification_that_the_rules_do_not_meet_and_names
     x = _noise(1, 2, 4, 4)
     with pytest.raises(MethodError, match=rf"\b{op}\b"):
         _rule(function, x, torch.ones_like(function(x * 1)), "deconvnet")
+
+
+@pytest.mark.parametrize("kind", ["plain", "branching", "residual"])  # relu_by_hand misses Tensor.relu
+def test_windows_at_every_corner_of_a_map_hold_what_the_whole_gradient_holds(kind):
+    """Every rule, from places in the middle and at all borders, equals the whole net with each relu done by hand."""
+    net = tiny.tiny_net(kind, "fp64")
+    x = _noise(1, 3, tiny.SIZE, tiny.SIZE)
+    often = {layer.name.partition("#")[0] for layer in net.card.layers if "#" in layer.name}
+    for layer in net.card.layers:
+        if layer.stride is None or len(layer.shape) != 3 or layer.name.partition("#")[0] in often:
+            continue  # the reference knows a module's first call only
+        recorded = tape.record(net, x, [layer.name], stop=True)
+        value = recorded.value(recorded.output)
+        _, channels, height, width = value.shape
+        places = [(y, c) for y in (0, height // 2, height - 1) for c in (0, width // 2, width - 1)]
+        seeds = torch.zeros(len(places), channels, 1, 1, dtype=torch.float64)
+        seeds[:, 1] = 1
+        ys, xs = np.array(places).T
+        down = backward.project(recorded, recorded.output, Window(ys, xs, seeds), ("gradient", "deconvnet", "guided"))
+        for rule, window in down.items():
+            found = backward.placed(window, (ys * 0, xs * 0), (tiny.SIZE, tiny.SIZE))
+            for n, (y, c) in enumerate(places):
+
+                def one(value, y=y, c=c):
+                    start = torch.zeros_like(value)
+                    start[0, 1, y, c] = 1
+                    return start
+
+                truth = reference.projection(net.module, x, layer.name, one, rule)[0]
+                assert (found[n] - truth).abs().max() <= 1e-12 * max(1.0, float(truth.abs().max())), (layer.name, rule)
