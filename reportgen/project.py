@@ -214,8 +214,18 @@ def exact(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def enlarged(coarse: Tensor, size: int) -> Tensor:
-    """Maps N x h x w at the size of the input, N x S x S, bilinear between the middles of the positions."""
-    from torch.nn import functional
+def enlarged(coarse: NDArray[Any], size: int, places: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    """A layer's maps, N x h x w, at the size of the input, N x S x S: each value where the middle of its field lies.
 
-    return functional.interpolate(coarse[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]  # N S S
+    `places` are the layer's (`Layer.places`). Bilinear in between; outside of the middles as at the nearest position.
+    """
+    import numpy as np
+
+    drawn = np.asarray(coarse, dtype=np.float64)
+    for axis, (first, step) in zip((1, 2), zip(*places, strict=True), strict=True):
+        at = np.clip((np.arange(size) - first) / step, 0, coarse.shape[axis] - 1)  # S, in positions
+        low = np.minimum(at.astype(int), max(coarse.shape[axis] - 2, 0))
+        high = np.minimum(low + 1, coarse.shape[axis] - 1)
+        share = (at - low).reshape(-1, 1) if axis == 1 else at - low
+        drawn = drawn.take(low, axis) * (1 - share) + drawn.take(high, axis) * share  # N S w, then N S S
+    return np.ascontiguousarray(drawn, dtype=np.float32)

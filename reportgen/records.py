@@ -61,6 +61,18 @@ class Layer:
         y, x = (int(p) * s + b for p, s, b in zip(position, self.stride, self.start, strict=True))
         return (y, x, y + self.field[0], x + self.field[1])
 
+    def places(self, size: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Where position 0 of a map looks, the middle of its field as (y, x), and the input pixels per step.
+
+        Padding moves the fields: ResNet's last positions look half a step further up and left than an even spread
+        over the input has it. Where the field is the whole picture, an even spread is all there is.
+        """
+        if self.field is None or self.start is None or self.stride is None:
+            steps = (size / self.shape[-2], size / self.shape[-1])
+            return ((steps[0] - 1) / 2, (steps[1] - 1) / 2), steps
+        middle = (self.start[0] + (self.field[0] - 1) / 2, self.start[1] + (self.field[1] - 1) / 2)
+        return middle, (float(self.stride[0]), float(self.stride[1]))
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -87,3 +87,18 @@ def unpool(grad, x, kernel, stride, padding=(0, 0), dilation=(1, 1), switches=Tr
         for k, (y, c) in enumerate(cells):
             out[:, :, y, c] += torch.where(best == k, grad[:, :, i, j], 0.0)
     return out
+
+
+def enlarged(coarse, size, first, step):
+    """A map at the size of the input, by loops: bilinear between the places (y, x) of its values, constant outside."""
+    out = torch.zeros(size, size, dtype=torch.float64)
+    for y in range(size):
+        for x in range(size):
+            total = 0.0
+            v, u = ((at - f) / s for at, f, s in zip((y, x), first, step, strict=True))
+            v, u = min(max(v, 0), coarse.shape[0] - 1), min(max(u, 0), coarse.shape[1] - 1)
+            for i in range(coarse.shape[0]):
+                for j in range(coarse.shape[1]):
+                    total += float(coarse[i, j]) * max(0, 1 - abs(v - i)) * max(0, 1 - abs(u - j))
+            out[y, x] = total
+    return out.numpy()

@@ -6,8 +6,9 @@ most honest of the maps, but a position of the last layer has seen far more than
 so that a red place says where the net keeps its evidence, not that it looked nowhere else.
 
 Zhou et al. (2016): with the maps $f_k$ that the global average pooling is given and the weights $w^c_k$ of the dense
-layer after it, $M_c = \\sum_k w^c_k f_k$, enlarged to the input between the middles of the positions. The map keeps its
-sign here, and its mean plus the bias is the logit. Nets that end otherwise (AlexNet, VGG, SqueezeNet) have no such map.
+layer after it, $M_c = \\sum_k w^c_k f_k$, enlarged to the input with every value in the middle of its receptive field.
+The map keeps its sign here, and its mean plus the bias is the logit. Nets that end otherwise (AlexNet, VGG, SqueezeNet)
+have no such map.
 
 In double precision the mean and the bias give the logit, and the map equals Grad-CAM of the same layer times the
 number of positions, on GoogLeNet and ResNet-50 to one part in a million.
@@ -49,7 +50,8 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
     coarse = (project.exact(weights)[:, :, None, None] * project.exact(values)).sum(dim=1)  # N h w
     if not bool(coarse.isfinite().all()):
         raise MethodError(f"The class map of {net.card.arch} holds NaN or infinity: its weights or values overflow.")
-    maps = project.to_numpy(project.enlarged(coarse, x.shape[-1]))  # N S S
+    layer = net.card.resolve("last_conv")  # its positions are those of what the pooling is given
+    maps = project.enlarged(project.to_numpy(coarse), x.shape[-1], layer.places(x.shape[-1]))  # N S S
     means = coarse.mean(dim=(1, 2))  # N
     return [
         Artifact(

@@ -7,11 +7,12 @@ slopes: a channel of a steep slope counts even where taking it away would change
 
 Selvaraju et al. (2017): with the logit $S_c$ and the layer's channels $A^k$, the weight is the mean slope over the $Z$
 positions, $\\alpha_k = \\frac{1}{Z} \\sum_{ij} \\partial S_c / \\partial A^k_{ij}$, and the map is
-$\\max(0, \\sum_k \\alpha_k A^k)$, enlarged to the input between the middles of the positions. Raw values are kept, not
-rescaled; those of two nets are in different units.
+$\\max(0, \\sum_k \\alpha_k A^k)$. Raw values are kept, not rescaled; those of two nets are in different units. In
+the enlargement every value lies in the middle of its receptive field; tools that stretch the map evenly over the photo
+draw ResNet's half a position too far down and right, because its padding moves the fields.
 
-In double precision it equals Captum's LayerGradCam, enlarged, on AlexNet, VGG-16, GoogLeNet, ResNet-50 and SqueezeNet
-to one part in a million. The backward pass ends at the layer, so on nets that end in global pooling it costs nothing.
+In double precision `coarse` equals Captum's LayerGradCam on AlexNet, VGG-16, GoogLeNet, ResNet-50 and SqueezeNet to one
+part in a million. The backward pass ends at the layer, so on nets that end in global pooling it costs nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
     coarse = (alpha[:, :, None, None] * project.exact(value)).sum(dim=1)  # N h w
     if not bool(coarse.isfinite().all()):
         raise MethodError(f"The gradient in {layer.name} holds NaN or infinity: the net's weights or values overflow.")
-    maps = project.to_numpy(project.enlarged(coarse.clamp(min=0), x.shape[-1]))  # N S S
+    maps = project.enlarged(project.to_numpy(coarse.clamp(min=0)), x.shape[-1], layer.places(x.shape[-1]))  # N S S
     return [
         Artifact(
             {"coarse": own, "map": maps[n]},  # h w, S S

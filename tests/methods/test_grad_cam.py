@@ -9,7 +9,7 @@ import reportgen
 from reportgen import project
 from reportgen.errors import NotApplicable
 from reportgen.methods import method
-from tests import nets, tiny
+from tests import nets, reference, tiny
 
 EARLIER = {"alexnet": "features.4", "vgg16": "features.22", "googlenet": "inception4c", "resnet50": "layer3.2"}
 
@@ -29,8 +29,8 @@ def hand_made(weight):
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["last_conv", "earlier"])
 @pytest.mark.parametrize("arch", nets.ARCHS)
-def test_in_double_precision_it_equals_captum_enlarged(arch, earlier):
-    from captum.attr import LayerAttribution, LayerGradCam
+def test_in_double_precision_it_equals_captum_with_every_value_in_the_middle_of_its_field(arch, earlier):
+    from captum.attr import LayerGradCam
 
     net, pictures = nets.net(arch), [tiny.photo(1), tiny.photo(5)]
     layer = EARLIER.get(arch, "features.10") if earlier else net.card.resolve("last_conv").name
@@ -38,13 +38,11 @@ def test_in_double_precision_it_equals_captum_enlarged(arch, earlier):
     x = net.preprocess(pictures)
     target = torch.tensor([one.numbers["target"] for one in found])
     captum = LayerGradCam(net.module, net.module.get_submodule(layer)).attribute(x, target).detach()  # N 1 h w
-    enlarged = LayerAttribution.interpolate(captum.clamp(min=0), (nets.SIZE, nets.SIZE), "bilinear").numpy()
+    places = net.card.resolve(layer).places(nets.SIZE)
     for n, one in enumerate(found):
         assert nets.relative(one.arrays["coarse"], captum[n, 0].numpy()) < 1e-6
-        if captum[n].max() > 0:
-            assert nets.relative(one.arrays["map"], enlarged[n, 0]) < 1e-6
-        else:
-            assert not one.arrays["map"].any()
+        enlarged = reference.enlarged(captum[n, 0].clamp(min=0).numpy(), nets.SIZE, *places)
+        assert abs(one.arrays["map"] - enlarged).max() <= 1e-6 * enlarged.max()
 
 
 @pytest.mark.parametrize("arch", nets.ARCHS)
