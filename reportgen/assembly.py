@@ -91,7 +91,10 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
 
     asked = plan
     if options.only:
-        asked = replace(plan, cells=tuple(c for c in plan.cells if not c.section or _is_asked(c.id, options.only)))
+        wanted = [c for c in plan.cells if c.section and _is_asked(c.id, options.only)]
+        also = {other.id for cell in wanted for other in (*cell.uses.values(), *cell.beside.values())}
+        kept = also | {cell.id for cell in wanted}
+        asked = replace(plan, cells=tuple(c for c in plan.cells if c.id in kept))
     missing = {c.key for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None}
     threads = options.threads
 
@@ -142,7 +145,8 @@ def _publish(
     from reportgen.site import write_site
 
     shown = tuple(f for f in filled if f.cell.section)
-    report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store)
+    others = tuple(f for f in filled if not f.cell.section)
+    report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
     findings: list[str] = []
     try:
         with new_folder(folder) as fresh:

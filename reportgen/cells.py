@@ -22,12 +22,16 @@ def key_document(
     card: Card,
     *,
     image: Mapping[str, Any] | None,
+    images: Sequence[Mapping[str, Any] | None] | None = None,
     uses: Mapping[str, str],
     precision: Precision,
     seed: int,
 ) -> dict[str, Any]:
-    """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths)."""
-    return {
+    """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths).
+
+    `images` are the pictures of a method that looks at a set of them; `image` is None then.
+    """
+    document = {
         "schema": keys.KEY_SCHEMA,
         "kind": "cell",
         "numerics_epoch": keys.NUMERICS_EPOCH,
@@ -46,6 +50,7 @@ def key_document(
         "precision": precision,
         "seed": seed,
     }
+    return document if images is None else {**document, "images": list(images)}
 
 
 def unfit(method: Method, card: Card) -> str:
@@ -61,10 +66,15 @@ def unfit(method: Method, card: Card) -> str:
 
 
 def random_numbers(document: Mapping[str, Any]) -> np.random.Generator:
-    """The cell's own generator, seeded by method, params, image and the user's seed: all nets see the same noise."""
+    """The cell's own generator, seeded by method, params, image and the user's seed: all nets see the same noise.
+
+    The layer does not count: the same depth goes by another name in every net.
+    """
     import numpy as np
 
-    parts = [document["method"]["name"], document["params"], document["image"], document["seed"]]
+    params = {name: value for name, value in document["params"].items() if name != "layer"}
+    shown = document.get("images", document["image"])
+    parts = [document["method"]["name"], params, shown, document["seed"]]
     return np.random.default_rng(int(keys.digest(parts)[:16], 16))
 
 

@@ -14,6 +14,8 @@ from reportgen.records import Artifact, Input, Method, Net, Picture
 from reportgen.spec_params import make_params
 from reportgen.store import Store
 
+Points = Mapping[str, tuple[float, float]]  # part -> (x, y) in pixels of the picture
+
 
 @overload
 def compute(
@@ -22,6 +24,7 @@ def compute(
     pictures: Picture | None = None,
     *,
     label: str | Sequence[str] = (),
+    points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
     **params: Any,
@@ -33,72 +36,104 @@ def compute(
     pictures: Sequence[Picture],
     *,
     label: str | Sequence[str] = (),
+    points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
     **params: Any,
-) -> list[Artifact]: ...
+) -> Any: ...
 def compute(
     method: str,
     net: Net,
     pictures: Picture | Sequence[Picture] | None = None,
     *,
     label: str | Sequence[str] = (),
+    points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
     **params: Any,
 ) -> Artifact | list[Artifact]:
     """What a method gives for a picture (H x W x 3, 0..1), or a list of artifacts for a list of pictures.
 
-    `params` are the method's own, such as target, layer and units; `label` names what the pictures show. A store is
-    used only when one is given. Raises MethodError for a wrong param, NotApplicable where the method has no meaning
-    on this net.
+    A method that looks at a set of images gives one artifact for the whole list. `params` are the method's own, such
+    as target, layer and units; `label` names what the pictures show; `points` are named places as (x, y) in pixels,
+    one mapping for each picture. A store is used only when one is given. Raises MethodError for a wrong param,
+    NotApplicable where the method has no meaning on this net.
     """
     found = _method(method)
     filled = _params(found, net, params)
     labels = (label,) if isinstance(label, str) else tuple(label)
     many = isinstance(pictures, list | tuple)
-    given: Sequence[Picture | None]
     if found.scope == "net":
-        given = [None]
+        given = [Input()]
     elif pictures is None:
         raise MethodError(f"{method} needs a picture, and none was given: compute({method!r}, net, picture).")
     else:
-        given = cast("Sequence[Picture]", pictures) if many else [cast("Picture", pictures)]
-    artifacts = [
-        one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, labels, filled, seed, store)
-    ]
+        listed = cast("Sequence[Picture]", pictures) if many else [cast("Picture", pictures)]
+        placed = _points(listed, points)
+        if "points" not in found.needs:  # what is no part of the key is not handed over
+            placed = [{} for _ in listed]
+        given = [Input(picture, labels, points=own) for picture, own in zip(listed, placed, strict=True)]
+    if found.scope == "images":
+        return _set(found, net, given, filled, seed, store)
+    artifacts = [one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, filled, seed, store)]
     return artifacts if many else artifacts[0]
 
 
+def _points(pictures: Sequence[Picture], points: Points | Sequence[Points]) -> list[Points]:
+    """The points of each picture, checked: one mapping for one picture, a list of them for a list."""
+    listed = [points] if isinstance(points, Mapping) else list(points) or [{} for _ in pictures]
+    if len(listed) != len(pictures):
+        raise MethodError(f"points: {len(listed)} mappings for {len(pictures)} pictures; give one for each picture.")
+    for picture, own in zip(pictures, listed, strict=True):
+        for name, (x, y) in own.items():
+            height, width = picture.shape[:2]
+            if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+                raise MethodError(
+                    f"points: {name} ({x:g}, {y:g}) lies outside its picture of {width} x {height} pixels; right would "
+                    f"be x from 0 to {width - 1} and y from 0 to {height - 1}."
+                )
+    return listed
+
+
+def _set(method: Method, net: Net, given: Sequence[Input], params: Any, seed: int, store: Store | None) -> Artifact:
+    """The one artifact of a set of pictures."""
+    images = [_image(method, one) for one in given]
+    document = _document(method, net, params, seed, images=images)
+    found = _stored(store, document)
+    if found is None:
+        (found,) = method.run(net, given, params, [cells.random_numbers(document)])
+        _keep(method, found, document, store)
+    return found
+
+
 def _chunk(
-    method: Method,
-    net: Net,
-    pictures: Sequence[Picture | None],
-    labels: tuple[str, ...],
-    params: Any,
-    seed: int,
-    store: Store | None,
+    method: Method, net: Net, given: Sequence[Input], params: Any, seed: int, store: Store | None
 ) -> list[Artifact]:
     """The artifacts of at most sixteen pictures; what the store holds is not computed again."""
-    documents = [_document(method, net, picture, labels, params, seed) for picture in pictures]
+    documents = [_document(method, net, params, seed, image=_image(method, one)) for one in given]
     found = [_stored(store, document) for document in documents]
     missing = [index for index, artifact in enumerate(found) if artifact is None]
     if missing:
         used: list[dict[str, Artifact]] = [{} for _ in missing]
         for name in method.uses:
             other = methods()[name]
-            chunk = _chunk(other, net, [pictures[i] for i in missing], labels, other.params(), seed, store)
+            chunk = _chunk(other, net, [given[i] for i in missing], other.params(), seed, store)
             for entry, artifact in zip(used, chunk, strict=True):
                 entry[name] = artifact
-        inputs = [Input(pictures[i], labels, entry) for i, entry in zip(missing, used, strict=True)]
+        inputs = [replace(given[i], used=entry) for i, entry in zip(missing, used, strict=True)]
         rngs = [cells.random_numbers(documents[i]) for i in missing]
         for i, artifact in zip(missing, method.run(net, inputs, params, rngs), strict=True):
-            cells.check_artifact(method, artifact)
+            _keep(method, artifact, documents[i], store)
             found[i] = artifact
-            if store is not None:
-                blobs = {cells.BLOB: cells.to_bytes(artifact.arrays)}
-                store.put(digest(documents[i]), kind="cell", document=documents[i], meta=artifact.numbers, blobs=blobs)
     return [artifact for artifact in found if artifact is not None]
+
+
+def _keep(method: Method, artifact: Artifact, document: Mapping[str, Any], store: Store | None) -> None:
+    """The artifact checked, and put into the store where there is one."""
+    cells.check_artifact(method, artifact)
+    if store is not None:
+        blobs = {cells.BLOB: cells.to_bytes(artifact.arrays)}
+        store.put(digest(document), kind="cell", document=document, meta=artifact.numbers, blobs=blobs)
 
 
 def _stored(store: Store | None, document: Mapping[str, Any]) -> Artifact | None:
@@ -109,17 +144,30 @@ def _stored(store: Store | None, document: Mapping[str, Any]) -> Artifact | None
 
 
 def _document(
-    method: Method, net: Net, picture: Picture | None, labels: tuple[str, ...], params: Any, seed: int
+    method: Method,
+    net: Net,
+    params: Any,
+    seed: int,
+    *,
+    image: Mapping[str, Any] | None = None,
+    images: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> dict[str, Any]:
-    image = None
-    if picture is not None:
-        import hashlib
+    return cells.key_document(
+        method, params, net.card, image=image, images=images, uses={}, precision=net.precision, seed=seed
+    )
 
-        import numpy as np
 
-        pixels = np.ascontiguousarray(picture, dtype=np.float32)
-        image = {"pixels": hashlib.sha256(pixels.tobytes()).hexdigest(), "shape": pixels.shape, "labels": labels}
-    return cells.key_document(method, params, net.card, image=image, uses={}, precision=net.precision, seed=seed)
+def _image(method: Method, given: Input) -> dict[str, Any] | None:
+    """What a key says about a picture."""
+    if given.picture is None:
+        return None
+    import hashlib
+
+    import numpy as np
+
+    pixels = np.ascontiguousarray(given.picture, dtype=np.float32)
+    image = {"pixels": hashlib.sha256(pixels.tobytes()).hexdigest(), "shape": pixels.shape, "labels": given.labels}
+    return {**image, "points": given.points} if "points" in method.needs else image
 
 
 def _method(name: str) -> Method:

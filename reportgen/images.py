@@ -130,6 +130,17 @@ def load_image(source: str | Path, *, base: Path | None = None, crop: Sequence[i
     return decode(find_image(source, base), source, crop)
 
 
+def image_size(source: str | Path, base: Path | None = None) -> tuple[int, int]:
+    """Width and height of an image source after EXIF rotation, read from its header alone."""
+    with _open(find_image(source, base), source) as opened:
+        width, height = opened.size
+        try:
+            turned = opened.getexif().get(0x0112) in {5, 6, 7, 8}  # by a quarter; where the header is odd, not at all
+        except (OSError, ValueError, SyntaxError, EOFError, KeyError):
+            turned = False
+    return (height, width) if turned else (width, height)
+
+
 def decode(file: Path | BytesIO, source: str | Path, crop: Sequence[int] | None = None) -> Picture:
     """The picture in a file or in its bytes, as `load_image` gives it; errors call it `source`."""
     import numpy as np
@@ -262,14 +273,35 @@ def _resized(height: int, width: int, short: int) -> tuple[int, int]:
     return (short, long) if height <= width else (long, short)
 
 
+def place_in_view(
+    point: tuple[float, float], size: tuple[int, int], preprocess: Preprocess
+) -> tuple[float, float] | None:
+    """Where a point (x, y) of a picture of width x height lies in its `view`; None where the view leaves it out.
+
+    Whole numbers are the centres of pixels, in the picture as in the view.
+    """
+    height, width = _resized(size[1], size[0], preprocess.resize)
+    place = []
+    for value, old, new in zip(point, size, (width, height), strict=True):
+        seen = (value + 0.5) * new / old - 0.5 - _start(new, preprocess.size)
+        if not -0.5 <= seen < preprocess.size - 0.5:
+            return None
+        place.append(seen)
+    return place[0], place[1]
+
+
+def _start(side: int, size: int) -> int:
+    """Where a central cut of `size` begins on a side: below zero where it needs a border; halves round to even."""
+    return round((side - size) / 2) if side >= size else -((size - side) // 2)
+
+
 def _central(pixels: Array, size: int) -> Array:
-    """The central `size` x `size` pixels, with black borders where there are fewer; halves round to even."""
+    """The central `size` x `size` pixels, with black borders where there are fewer."""
     import numpy as np
 
-    height, width = pixels.shape[:2]
-    tall, wide = max(0, size - height), max(0, size - width)
-    if tall or wide:
-        pixels = np.pad(pixels, ((tall // 2, (tall + 1) // 2), (wide // 2, (wide + 1) // 2), (0, 0)))
-        height, width = pixels.shape[:2]
-    top, left = round((height - size) / 2), round((width - size) / 2)
-    return pixels[top : top + size, left : left + size]  # S S 3
+    starts = [_start(side, size) for side in pixels.shape[:2]]
+    borders = [
+        (max(0, -start), max(0, start + size - side)) for start, side in zip(starts, pixels.shape[:2], strict=True)
+    ]
+    top, left = (max(0, start) for start in starts)
+    return np.pad(pixels, (*borders, (0, 0)))[top : top + size, left : left + size]  # S S 3

@@ -20,22 +20,26 @@ from reportgen.records import Net
 if TYPE_CHECKING:
     from torch import nn
 
-_known: WeakKeyDictionary[Any, dict[frozenset[str], Any]] = WeakKeyDictionary()  # module -> layers apart -> lean module
+# module -> (state of its tensors, layers apart) -> lean module
+_known: WeakKeyDictionary[Any, dict[tuple[int, frozenset[str]], Any]] = WeakKeyDictionary()
 
 
 def lean(net: Net, layers: Sequence[str] = ()) -> Net:
     """The same net, prepared for speed; the values of `layers` (names, stages or aliases) are what they were.
 
-    The prepared copy shares its dense layers' weights with the net, and is kept as long as the net is.
+    The prepared copy shares its dense layers' weights with the net; it is kept until the net goes or a weight changes.
     """
     pairs = _pairs(net.module, net.card.preprocess.size)
     paths = {net.card.resolve(layer).name.partition("#")[0] for layer in layers if not layer.endswith(hooks.INPUT)}
     paths |= {layer.removesuffix(hooks.INPUT) for layer in layers if layer.endswith(hooks.INPUT)}
     apart = frozenset(conv for conv, norm in pairs if conv in paths or norm in paths)
     prepared = _known.setdefault(net.module, {})
-    if apart not in prepared:
-        prepared[apart] = _prepared(net.module, [pair for pair in pairs if pair[0] not in apart])
-    return replace(net, module=prepared[apart])
+    state = _state(net.module)
+    if any(old != state for old, _ in prepared):
+        prepared.clear()  # the weights were changed since
+    if (state, apart) not in prepared:
+        prepared[state, apart] = _prepared(net.module, [pair for pair in pairs if pair[0] not in apart])
+    return replace(net, module=prepared[state, apart])
 
 
 _pairs_known: WeakKeyDictionary[Any, tuple[tuple[str, str], ...]] = WeakKeyDictionary()
@@ -82,6 +86,12 @@ def _on_meta(module: nn.Module) -> nn.Module:
         for tensor in (*module.parameters(), *module.buffers())
     }
     return copy.deepcopy(module, memo)
+
+
+def _state(module: nn.Module) -> int:
+    """A number that changes when a tensor of the net is exchanged or written into."""
+    tensors = (*module.parameters(), *module.buffers())
+    return hash(tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
 
 
 def _foldable(conv: Any, norm: Any) -> bool:

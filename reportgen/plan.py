@@ -9,7 +9,7 @@ from typing import Any
 from reportgen import images
 from reportgen.cells import key_document, unfit
 from reportgen.errors import ModelError, NotApplicable, SpecError, nearest
-from reportgen.keys import digest
+from reportgen.keys import digest, plain
 from reportgen.models import Choice
 from reportgen.records import Card, Cell, Method
 from reportgen.spec import SectionSpec, Spec, params_for
@@ -36,33 +36,20 @@ def make_plan(
     Raises SpecError with all layers and classes that no net of their section has.
     """
     _check_names(spec, methods, cards)
-    digests = {name: _image_document(spec, name) for name in spec.images}
+    maker = _Maker(spec, methods, cards, {name: _image_document(spec, name) for name in spec.images})
     cells: dict[str, Cell] = {}
     excluded: dict[str, str] = {}
     for section, model, image, asked, layer in _wanted(spec, methods):
-        params = asked
         method = methods[section.method or ""]
-        name = _cell_id(section, model, image, layer, params)
-        reason = unfit(method, cards[model])
-        if layer is not None and not reason:
-            try:
-                params = replace(params, layer=cards[model].resolve(layer).name)
-            except (NotApplicable, ModelError) as error:
-                reason = str(error)
-        uses: dict[str, Cell] = {}
-        for used in method.uses if not reason else ():
-            uses[used] = _used_cell(spec, methods[used], cards[model], model, image, digests)
-            cells.setdefault(uses[used].id, uses[used])
-        document = key_document(
-            method,
-            params,
-            cards[model],
-            image=digests[image] if image else None,
-            uses={used: cell.key for used, cell in uses.items()},
-            precision=spec.precision,
-            seed=spec.seed,
-        )
-        cells[name] = Cell(name, section.id, method.name, model, image, params, layer, digest(document), document, uses)
+        name = _cell_id(section, model, image, layer, asked)
+        params, reason = _settled(method, asked, cards[model])
+        uses = {} if reason else maker.used(method, model, image)
+        beside = {} if reason else maker.beside(method, model, image, params)
+        for other in (*uses.values(), *beside.values()):
+            cells.setdefault(other.id, other)
+        shown = section.images if method.scope == "images" else ()
+        cell = maker.cell(name, method, model, params, image=image, images=shown, uses=uses)
+        cells[name] = replace(cell, section=section.id, layer=layer, beside=beside)
         if reason:
             excluded[name] = reason
     return Plan(spec, methods, models, cards, tuple(cells.values()), excluded)
@@ -75,7 +62,7 @@ def why(cell: Cell, store: Store) -> str:
         other = record.document
         if record.kind != "cell" or other["method"]["name"] != cell.method:
             continue
-        changed = sorted(_differences(cell.document, other))
+        changed = sorted(_differences(plain(cell.document), other))
         if best is None or len(changed) < best[0]:
             best = (len(changed), changed)
     if best is None:
@@ -123,27 +110,88 @@ def _word(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in text.lower())
 
 
-def _used_cell(
-    spec: Spec,
-    method: Method,
-    card: Card,
-    model: str,
-    image: str | None,
-    digests: Mapping[str, Mapping[str, Any]],
-) -> Cell:
-    """A cell that another takes as input; it has no section, unless a section asks for the same thing."""
-    params = method.params()
-    document = key_document(
-        method,
-        params,
-        card,
-        image=digests[image] if image else None,
-        uses={},
-        precision=spec.precision,
-        seed=spec.seed,
-    )
-    name = ".".join(["", method.name, model, *([image] if image else [])])
-    return Cell(name, "", method.name, model, image, params, None, digest(document), document)
+def _settled(method: Method, params: Any, card: Card) -> tuple[Any, str]:
+    """The params with the layer's own name in place of a stage or alias, and why the method does not apply, if so."""
+    reason = unfit(method, card)
+    if reason or getattr(params, "layer", None) is None:
+        return params, reason
+    try:
+        return replace(params, layer=card.resolve(params.layer).name), ""
+    except (NotApplicable, ModelError) as error:
+        return params, str(error)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes cells with their keys; what all cells of a plan share."""
+
+    spec: Spec
+    methods: Mapping[str, Method]
+    cards: Mapping[str, Card]
+    documents: Mapping[str, Mapping[str, Any]]  # image id -> digest, crop and labels
+
+    def cell(
+        self,
+        name: str,
+        method: Method,
+        model: str,
+        params: Any,
+        *,
+        image: str | None = None,
+        images: Sequence[str] = (),
+        uses: Mapping[str, Cell] | None = None,
+    ) -> Cell:
+        """A cell of no section."""
+        uses = uses or {}
+        document = key_document(
+            method,
+            params,
+            self.cards[model],
+            image=self._document(method, image) if image else None,
+            images=[self._document(method, one) for one in images] if method.scope == "images" else None,
+            uses={used: cell.key for used, cell in uses.items()},
+            precision=self.spec.precision,
+            seed=self.spec.seed,
+        )
+        shown = tuple(images)
+        return Cell(name, "", method.name, model, image, params, None, digest(document), document, uses, shown)
+
+    def used(self, method: Method, model: str, image: str | None) -> dict[str, Cell]:
+        """The cells that one of the method takes as input, by their method."""
+        found = {}
+        for name in method.uses:
+            other = self.methods[name]
+            words = ["", name, model, *([image] if image else [])]
+            found[name] = self.cell(".".join(words), other, model, other.params(), image=image)
+        return found
+
+    def beside(self, method: Method, model: str, image: str | None, params: Any) -> dict[str, Cell]:
+        """The cells that panels show beside one of the method: on the same net, and its layer where they have one."""
+        found = {}
+        for name in method.beside:
+            other = self.methods[name]
+            own = other.params()
+            if hasattr(own, "layer") and hasattr(params, "layer"):
+                own = replace(own, layer=params.layer)
+            own, reason = _settled(other, own, self.cards[model])
+            if reason or (other.scope == "images" and not self.spec.images):
+                continue
+            picture = image if other.scope == "image" else None
+            words = ["", name, model, *([picture] if picture else [])]
+            words += [_word(own.layer)] if hasattr(own, "layer") else []
+            images = tuple(self.spec.images) if other.scope == "images" else ()
+            cell = self.cell(".".join(words), other, model, own, image=picture, images=images)
+            found[name] = replace(cell, layer=getattr(own, "layer", None))
+        return found
+
+    def _document(self, method: Method, image: str) -> dict[str, Any]:
+        """What a key says about a picture: only what the method is given of it."""
+        asked, document = self.spec.images[image], dict(self.documents[image])
+        if method.scope == "images":
+            document["name"] = asked.name(image)  # the results of a set call its pictures by name
+        if "points" in method.needs:
+            document["points"] = asked.points
+        return document
 
 
 def _image_document(spec: Spec, name: str) -> dict[str, Any]:
@@ -197,5 +245,5 @@ def _differences(new: Any, old: Any, path: str = "") -> Iterator[str]:
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         for key in sorted({*new, *old}):
             yield from _differences(new.get(key), old.get(key), f"{path}.{key}" if path else key)
-    elif (list(new) if isinstance(new, tuple) else new) != old:
+    elif new != old:
         yield path

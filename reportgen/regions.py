@@ -51,7 +51,7 @@ def changed(tape: Tape, corners: Sequence[tuple[int, int]], patch: Tensor, want:
 
     places = np.asarray(corners, dtype=np.int64)
     with torch.inference_mode():
-        data = patch.expand(len(places), *patch.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        data = patch.expand(len(places), *patch.shape[-3:]).clone(memory_format=torch.channels_last)
         windows: dict[int, Window] = {0: Window(places[:, 0], places[:, 1], data)}
         whole: dict[int, Tensor] = {}
         last = tapes.last_reads(tape, want)

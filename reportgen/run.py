@@ -68,7 +68,8 @@ def _fill_model(
         _fail_all(missing, error, done, progress)
         return
     for group in _groups(missing):
-        for chunk in cell_module.chunks(group, CHUNK):
+        size = CHUNK if plan.methods[group[0].method].scope != "images" else 1  # a set of pictures is a call of its own
+        for chunk in cell_module.chunks(group, size):
             _fill_chunk(plan, net, [c for c in chunk if c.key not in done], store, done, progress)
     del net
     _free_memory()
@@ -121,7 +122,10 @@ def _fill_chunk(
 
 
 def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapping[str, Filled]) -> list[Artifact]:
-    inputs = [_input(plan, cell, done) for cell in chunk]
+    if method.scope == "images":  # one cell: all its pictures in one call
+        inputs = [_shown(plan, chunk[0], image, {}) for image in chunk[0].images]
+    else:
+        inputs = [_input(plan, cell, done) for cell in chunk]
     rngs = [cell_module.random_numbers(cell.document) for cell in chunk]
     artifacts = method.run(net, inputs, chunk[0].params, rngs)
     for artifact in artifacts:
@@ -136,11 +140,16 @@ def _input(plan: Plan, cell: Cell, done: Mapping[str, Filled]) -> Input:
         if outcome.status != "ok":
             raise _Used(outcome)
         used[name] = outcome.load()
-    if cell.image is None:
-        return Input(used=used)
-    asked = plan.spec.images[cell.image]
+    return Input(used=used) if cell.image is None else _shown(plan, cell, cell.image, used)
+
+
+def _shown(plan: Plan, cell: Cell, image: str, used: Mapping[str, Artifact]) -> Input:
+    """A picture as the cell's method gets it: with points and name only where they are part of the key."""
+    asked = plan.spec.images[image]
     picture = images.load_image(asked.source, base=plan.spec.path.parent, crop=asked.crop)
-    return Input(picture, asked.label, used)
+    method = plan.methods[cell.method]
+    points = asked.points_in_crop() if "points" in method.needs else {}
+    return Input(picture, asked.label, used, points, asked.name(image) if method.scope == "images" else "")
 
 
 class _Used(ReportError):

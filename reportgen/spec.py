@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reportgen.errors import ImageError
-from reportgen.images import find_image, load_image
+from reportgen.images import find_image, image_size, load_image
 from reportgen.spec_check import check
 from reportgen.spec_models import (
     DatasetSpec,
@@ -94,6 +94,7 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
                 load_image(image.source, base=base, crop=image.crop)
             else:
                 find_image(image.source, base)
+            problems += _outside(spec, name) if image.points else []
         except ImageError as error:
             problems.append(f"{spec.place('images', name, 'source')}: {_lowered(str(error))}")
     for name, dataset in spec.datasets.items():
@@ -103,6 +104,24 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
     if spec.references is not None and not spec.references.is_file():
         problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
     return problems
+
+
+def _outside(spec: Spec, name: str) -> list[str]:
+    """The points that lie outside their picture or its crop, one line each."""
+    image = spec.images[name]
+    try:
+        width, height = image_size(image.source, spec.path.parent)
+    except ImageError:  # a damaged photo fails the cells that show it, not the whole build
+        return []
+    x0, y0, x1, y1 = image.crop or (0, 0, width, height)
+    frame = f"the crop {list(image.crop)}" if image.crop else "the picture"
+    return [
+        f"{spec.place('images', name, 'points', point)}: the point {point} [{x:g}, {y:g}] lies outside {frame} of "
+        f"{name}, which has {width} x {height} pixels; right would be x from {x0} to {x1 - 1} and y from {y0} to "
+        f"{y1 - 1}, counted from the upper left corner."
+        for point, (x, y) in image.points.items()
+        if not (x0 <= x <= x1 - 1 and y0 <= y <= y1 - 1)
+    ]
 
 
 def _lowered(text: str) -> str:

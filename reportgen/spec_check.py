@@ -99,6 +99,11 @@ def _check_ids(source: Source) -> None:
     for kind in ENTRIES:
         for name in source.value.get(kind, {}) if isinstance(source.value.get(kind), dict) else ():
             _check_id(source, (kind, name), name, key=True)
+    for name, image in source.named("images").items():
+        for point in image["points"] if isinstance(image.get("points"), dict) else ():
+            if not re.fullmatch(ID, point) or len(point) > 64:
+                text = f"the point {point!r} should be a word of a-z, 0-9, _ and - only, such as left_eye."
+                source.add(("images", name, "points", point), text, key=True)
     if source.value.get("models") == {}:
         source.add(("models",), "the spec should name at least one model.")
     if source.value.get("sections") == []:

@@ -101,8 +101,17 @@ class ImageSpec(Part):
     credit: str = ""
     title: str = ""
     alt: str = ""
-    points: dict[str, tuple[float, float]] = {}  # named places, x y in pixels of the source
+    points: dict[str, tuple[float, float]] = {}  # named places, x y in pixels of the source; whole numbers are centres
     crop: tuple[int, int, int, int] | None = None  # x0 y0 x1 y1 in pixels of the source
+
+    def name(self, identifier: str) -> str:
+        """What to call the image on pages: its title, else its id in words."""
+        return self.title or identifier.replace("_", " ").replace("-", " ")
+
+    def points_in_crop(self) -> dict[str, tuple[float, float]]:
+        """The points in pixels of what the crop leaves."""
+        x0, y0 = self.crop[:2] if self.crop else (0, 0)
+        return {point: (x - x0, y - y0) for point, (x, y) in self.points.items()}
 
 
 class DatasetSpec(Part):

@@ -162,6 +162,8 @@ def run_step(tape: Tape, step: Step, values: Mapping[int, Tensor], keep: Collect
     """
     import torch
 
+    if any(values[read].ndim == 0 for read in step.reads if read in values):
+        raise UnfitError(f"The net reduces pictures to a single number on its way ({step.name}).")
     count = max(len(values[read]) for read in step.reads if read in values)
 
     def fill(tree: Any) -> Any:

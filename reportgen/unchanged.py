@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reportgen.images import SUFFIXES
 from reportgen.keys import digest
 from reportgen.store import Corrupt, Store, write_atomically
 
@@ -109,9 +110,15 @@ def _code() -> str:
 
 
 def _fingerprint(path: Path) -> Any:
-    """What tells if an input changed: a digest, a stamp for large files and folders, None for what is not there."""
+    """What tells if an input changed: a digest, a stamp for large files, None for what is not there.
+
+    Of a folder the names of its pictures count, for what a pattern finds; not its stamp, which every build changes that
+    writes beside the photos.
+    """
     stamp = _stamp(path)
-    if stamp is None or path.is_dir() or stamp[0] > LARGE:
+    if path.is_dir():
+        return digest(sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES))
+    if stamp is None or stamp[0] > LARGE:
         return stamp
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

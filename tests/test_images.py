@@ -12,7 +12,16 @@ from PIL import Image
 
 from reportgen import images
 from reportgen.errors import ImageError
-from reportgen.images import find_image, find_images, image_digest, is_pattern, load_image, view
+from reportgen.images import (
+    find_image,
+    find_images,
+    image_digest,
+    image_size,
+    is_pattern,
+    load_image,
+    place_in_view,
+    view,
+)
 from reportgen.records import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,6 +57,41 @@ def test_view_equals_torchvision(height, width, resize, size, interpolation):
     seen = view(pixels.astype(np.float32) / 255, Preprocess(resize, size, MEAN, STD, interpolation))
     assert seen.dtype == np.float32
     np.testing.assert_array_equal(seen, expected.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "size"),
+    [(60, 90, 30, 20), (61, 97, 31, 30), (90, 60, 30, 31), (20, 31, 41, 38), (33, 33, 33, 20), (30, 47, 30, 37)],
+)
+def test_a_dot_is_seen_where_the_place_in_the_view_says(height, width, resize, size):
+    preprocess = Preprocess(resize, size, MEAN, STD)
+    scale = resize / min(height, width)
+    ys, xs = np.mgrid[:size, :size]
+    inside = 0
+    for x, y in [(width // 2, height // 2), (2, 3), (width - 3, height - 4), (width // 2 + 5, height // 3), (0, 0)]:
+        picture = np.zeros((height, width, 3), np.float32)
+        picture[y, x] = 1
+        place = place_in_view((x, y), (width, height), preprocess)
+        seen = view(picture, preprocess)[:, :, 0].astype(float)
+        if place is None:
+            assert seen.max() < 0.7 * min(1, scale) ** 2, "only the dot's edge may reach into the view"
+            continue
+        at = [axis for axis in place if 2 * max(1, scale) < axis < size - 2 * max(1, scale)]
+        if resize == min(height, width):
+            assert seen[round(place[1]), round(place[0])] == 1
+            assert place == (round(place[0]), round(place[1]))
+        elif len(at) == 2:  # far from the edge of the view: the whole of the dot's blur is in it
+            found = (float((xs * seen).sum() / seen.sum()), float((ys * seen).sum() / seen.sum()))
+            assert found == pytest.approx(place, abs=0.15)
+        inside += 1
+    assert inside >= 2
+
+
+def test_the_edges_of_the_view_are_the_edges_of_what_has_a_place():
+    preprocess = Preprocess(8, 4, MEAN, STD)
+    places = [place_in_view((x, 4), (8, 8), preprocess) for x in range(8)]
+    assert places == [None, None, (0, 2), (1, 2), (2, 2), (3, 2), None, None]
+    assert place_in_view((0.5, 0.5), (4, 4), Preprocess(8, 8, MEAN, STD)) == (1.5, 1.5)
 
 
 def test_a_line_too_narrow_to_resize_is_refused():
@@ -135,6 +179,7 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     stored.save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(np.rint(load_image(tmp_path / "a.png") * 255), upright)
+    assert image_size("a.png", tmp_path) == (6, 4)
 
 
 def test_a_crop_counts_pixels_after_rotation(tmp_path):

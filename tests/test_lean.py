@@ -71,3 +71,13 @@ def test_a_convolution_that_others_read_too_is_not_folded():
     assert isinstance(quick.after, nn.BatchNorm2d)
     x = torch.randn(2, 3, tiny.SIZE, tiny.SIZE, dtype=torch.float64)
     assert torch.allclose(net.module(x), quick(x), rtol=0, atol=1e-12)
+
+
+def test_weights_that_are_changed_in_place_are_seen():
+    net = tiny.net_of(tiny.seeded(tiny.residual))
+    x = torch.randn(1, 3, tiny.SIZE, tiny.SIZE, dtype=torch.float64)
+    lean(net).module(x)
+    with torch.no_grad():
+        net.module.conv1.weight.mul_(2)
+        net.module.layer1.bn1.running_mean.add_(1)
+    assert torch.allclose(net.module(x), lean(net).module(x), rtol=0, atol=1e-12)

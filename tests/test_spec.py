@@ -219,6 +219,12 @@ LINES = len(GOOD.splitlines())
             "    arch: vgg_mini\n    preprocess: {sise: 3}",
             "6:18: unknown key 'sise'. Did you mean 'size' or 'resize'?",
         ),
+        ("points: {door: [10, 20.5]}", "points: {door: [10]}", "8:90: door should be a list of 2 values, not [10]."),
+        (
+            "points: {door",
+            "points: {The door",
+            "8:84: the point 'The door' should be a word of a-z, 0-9, _ and - only, such as left_eye.",
+        ),
         ("units: {random: 9}", "units: .inf", "21:12: .inf is not a finite number"),
     ],
 )
@@ -377,6 +383,28 @@ def test_missing_files_are_found_before_anything_starts(write):
     assert "skimage ships no image 'chian'" in quick[1]
     (more,) = [line for line in thorough if line not in quick]
     assert more.startswith("spec.yaml:7:17: the file text.png is not a picture.")
+
+
+def test_points_lie_within_the_picture_and_its_crop(write):
+    spec = read_spec(write(GOOD.replace("[10, 20.5]", "[99, 0], lamp: [99.5, 3], roof: [3, -1]")))
+    problems = check_files(spec)
+    assert [line.split(": ")[0] for line in problems] == ["spec.yaml:8:105", "spec.yaml:8:122"]
+    assert problems[0].endswith(
+        "the point lamp [99.5, 3] lies outside the crop [0, 0, 100, 100] of china, which has 640 x 427 pixels; right "
+        "would be x from 0 to 99 and y from 0 to 99, counted from the upper left corner."
+    )
+    spec = read_spec(write(GOOD.replace("crop: [0, 0, 100, 100], ", "").replace("[10, 20.5]", "[639, 427]")))
+    (problem,) = check_files(spec)
+    assert "the point door [639, 427] lies outside the picture of china" in problem
+    assert "x from 0 to 639 and y from 0 to 426" in problem
+    assert check_files(spec, decode=True) == [problem]
+
+
+def test_a_damaged_photo_with_points_stops_only_a_thorough_check(write):
+    Path("text.png").write_text("no picture")
+    spec = read_spec(write(GOOD.replace('"sklearn:china"', "text.png").replace(" crop: [0, 0, 100, 100],", "")))
+    assert check_files(spec) == []
+    assert len(check_files(spec, decode=True)) == 1
 
 
 @pytest.mark.parametrize(

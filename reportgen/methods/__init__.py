@@ -33,6 +33,8 @@ def methods() -> Mapping[str, Method]:
         if entry.name in found:
             raise MethodError(f"The entry point {entry.value} brings a second method named {entry.name!r}.")
         found[entry.name] = _checked(entry.load(), entry.name, entry.value)
+    for made in found.values():
+        _check_neighbours(made, found)
     return MappingProxyType(dict(sorted(found.items())))
 
 
@@ -65,3 +67,23 @@ def _checked(made: Any, name: str, place: str) -> Method:
     if undocumented := [field.name for field in fields(made.params) if not field.metadata.get("doc")]:
         raise MethodError(f'{place}: the param {undocumented[0]!r} lacks metadata={{"doc": ...}}.')
     return made
+
+
+def _check_neighbours(made: Method, known: Mapping[str, Method]) -> None:
+    """Raise MethodError where a method leans on others in a way that the plan does not make cells for."""
+    for name in (*made.uses, *made.beside):
+        if name not in known:
+            raise MethodError(f"{made.name} leans on the method {name!r}, which does not exist. {nearest(name, known)}")
+    if made.uses and made.scope == "images":
+        raise MethodError(f"{made.name} looks at a set of images, and such a method cannot use {made.uses[0]!r}.")
+    for other in (known[name] for name in made.uses):
+        if other.scope != made.scope or other.uses:
+            raise MethodError(
+                f"{made.name} cannot use {other.name!r}: only methods of its own scope ({made.scope}) that use none."
+            )
+    for other in (known[name] for name in made.beside):
+        if other.uses or not (other.scope in ("net", "images") or other.scope == made.scope == "image"):
+            raise MethodError(
+                f"{made.name} cannot show {other.name!r} beside it: only methods that use no other, and that look at "
+                "the net, at all images, or at the same image."
+            )

@@ -1,7 +1,7 @@
 """What every method promises, over the registry, on four tiny nets."""
 
 import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from reportgen import keys
 from reportgen.errors import MethodError, NotApplicable
-from reportgen.methods import _checked, _of_module, method, methods
+from reportgen.methods import _check_neighbours, _checked, _of_module, method, methods
 from reportgen.records import Input
 from tests import tiny
 
@@ -18,7 +18,10 @@ CASES = [(name, kind) for name in methods() for kind in tiny.KINDS]
 
 
 def inputs_of(found, net, pictures=2):
-    """What the runner would hand over: pictures with the artifacts the method uses, or one empty input."""
+    """What the runner would hand over: pictures with the artifacts the method uses, a set of them, or nothing."""
+    if found.scope == "images":
+        points = {"left_eye": (20.0, 24.0), "nose": (30.5, 40.0)}
+        return [Input(tiny.photo(seed), ("church",), points=points, name=f"photo {seed}") for seed in (1, 2, 3)]
     if found.scope != "image":
         return [Input()]
     inputs = [Input(tiny.photo(seed), ("church",)) for seed in range(1, 1 + pictures)]
@@ -38,7 +41,9 @@ def rngs_of(inputs):
 
 def run(found, net):
     inputs = inputs_of(found, net)
-    return found.run(net, inputs, found.params(**found.tiny), rngs_of(inputs))
+    artifacts = found.run(net, inputs, found.params(**found.tiny), rngs_of(inputs))
+    assert len(artifacts) == (1 if found.scope == "images" else len(inputs))
+    return artifacts
 
 
 def fits(shape, documented, sizes):
@@ -116,7 +121,7 @@ def test_a_method_says_what_it_is_and_its_params_can_be_hashed_and_stored(name):
     params = found.params(**found.tiny)
     assert hash(params) == hash(found.params(**found.tiny))
     keys.canonical(asdict(params))
-    assert all(other in methods() for other in found.uses)
+    assert all(other in methods() for other in (*found.uses, *found.beside))
 
 
 def test_an_unknown_method_is_an_error_with_the_nearest_name():
@@ -131,6 +136,25 @@ def test_the_registry_refuses_a_file_without_a_method_or_with_one_of_another_nam
         _checked(object(), "mine", "methods/mine.py")
     with pytest.raises(MethodError, match="calls itself 'saliency'"):
         _checked(method("saliency"), "mine", "methods/mine.py")
+
+
+def test_the_registry_refuses_methods_that_lean_on_others_in_a_way_no_plan_can_serve():
+    known = dict(methods())
+    one, net, many = (
+        next(m for m in known.values() if m.scope == s and not m.uses) for s in ("image", "net", "images")
+    )
+    for wrong in (
+        replace(many, uses=(many.name,)),  # a set of images has no one prediction
+        replace(one, uses=(many.name,)),
+        replace(one, uses=("nothing",)),
+        replace(one, beside=("nothing",)),
+        replace(net, beside=(one.name,)),  # of which image?
+        replace(net, beside=("saliency",)),  # uses another
+    ):
+        with pytest.raises(MethodError, match=rf"^{wrong.name} "):
+            _check_neighbours(wrong, known)
+    for right in (replace(net, beside=(many.name,)), replace(one, beside=(many.name, one.name, net.name))):
+        _check_neighbours(right, known)
 
 
 def test_a_layer_that_a_net_lacks_does_not_apply_and_a_damaged_net_fails():
