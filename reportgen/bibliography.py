@@ -66,6 +66,9 @@ def format_reference(entry: Entry) -> str:
     known = entry.fields
     parts = [_authors(known.get("author", "")), known.get("title", entry.key)]
     venue = known.get("journal") or known.get("booktitle") or known.get("publisher") or known.get("howpublished", "")
+    if entry.kind == "techreport" and known.get("institution"):
+        number = f" {known['number']}" if known.get("number") else ""
+        venue = f"Technical report{number}, {known['institution']}"
     if known.get("journal") and known.get("volume"):
         venue += f" {known['volume']}" + (f"({known['number']})" if known.get("number") else "")
     parts.append(", ".join(part for part in (venue, known.get("year", "")) if part))

@@ -1,7 +1,7 @@
-"""Bars and curves as pixels, in the report's typeface; the only pictures with text inside.
+"""Bars as pixels, in the report's typeface, and what all pictures with words inside share.
 
-Bars are drawn by Pillow (rectangles and words need no plotting library), curves by matplotlib. Both are
-legible at any width: type and lines grow with the picture.
+Bars are drawn by Pillow: rectangles and words need no plotting library. Type grows with the picture, so that it is
+legible at any width.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def bars(panel: Panel, scale: Scale, width: int, color: str | None = None) -> Co
     named = [(labels[i] if i < len(labels) else str(i), float(values[i])) for i in order]
     left_out = len(values) - len(order)
     unit = width / DESIGN_WIDTH
-    font = ImageFont.truetype(str(font_file()), round(TYPE * unit))
+    font = ImageFont.truetype(str(font_file()), max(1, round(TYPE * unit)))
     gap = GAP * unit
     left = min(width * NAME_SHARE, max((font.getlength(name) for name, _ in named), default=0.0) + gap)
     right = width - gap - max((font.getlength(number(value)) for _, value in named), default=0.0)
@@ -61,45 +61,12 @@ def bars(panel: Panel, scale: Scale, width: int, color: str | None = None) -> Co
         start, end = (left + (right - left) * (x - low) / (high - low) for x in sorted((0.0, value)))
         if end > start:
             pen.rectangle([round(start), top, round(end), bottom], fill=color or FAINT)
-        pen.text((left - gap, middle), _fitted(name, font, left - gap), INK, font, anchor="rm")
+        pen.text((left - gap, middle), fitted(name, font, left - gap), INK, font, anchor="rm")
         pen.text((width, middle), number(value), INK, font, anchor="rm")
     if left_out:
         note = f"and {left_out:,} smaller ones"
         pen.text((left, (len(named) + 0.5) * LINE * unit), note, FAINT, font, anchor="lm")
     return np.asarray(sheet)
-
-
-def curves(panel: Panel, scale: Scale, width: int, color: str | None = None) -> Colors:
-    """Lines over a common axis, told apart by colour and dash and named in a legend."""
-    from matplotlib import font_manager
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Sheet
-
-    values = np.atleast_2d(np.asarray(panel.values, dtype=float))
-    x = np.arange(values.shape[1]) if panel.x is None else np.asarray(panel.x)
-    size = 0.75 * width / DESIGN_WIDTH * TYPE * 72 / 100  # points at 100 dpi
-    font = font_manager.FontProperties(fname=str(font_file()), size=size)
-    sheet = Sheet(figsize=(width / 100, round(width * 0.62) / 100), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(sheet)
-    axes = sheet.add_subplot()
-    for index, line in enumerate(values):
-        label = panel.row_labels[index] if index < len(panel.row_labels) else None
-        shade = color if color and len(values) == 1 else palettes.model_color(index)
-        dash = palettes.DASHES[index % len(palettes.DASHES)]
-        axes.plot(x, line, color=shade, linestyle=dash, linewidth=size / 7, label=label)
-    low, high = axis(values, scale)
-    axes.set_ylim(low, high + 0.04 * (high - low))
-    axes.set_xlabel(panel.columns[0] if panel.columns else "", fontproperties=font)
-    axes.set_ylabel(panel.unit, fontproperties=font)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(length=size / 4)
-    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        tick.set_fontproperties(font)
-    if len(values) > 1 and panel.row_labels:
-        axes.legend(prop=font, frameon=False)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels: Colors = np.array(canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]
-    return pixels
 
 
 def axis(values: NDArray[np.float64], scale: Scale) -> tuple[float, float]:
@@ -128,7 +95,7 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def _fitted(name: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+def fitted(name: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     """The name, or its beginning with an ellipsis where it is too long."""
     if font.getlength(name) <= room:
         return name

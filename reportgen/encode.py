@@ -14,12 +14,12 @@ METHOD = 2  # of the encoder: 4 takes two and a half times as long for files 4 %
 FEW_COLORS = 256  # a map of so few colours is smaller lossless, and keeps its edges
 
 
-def webp(pixels: Colors) -> bytes:
-    """The picture as WebP: lossless where it has few colours, such as an enlarged map or a chart."""
+def webp(pixels: Colors, exact: bool = False) -> bytes:
+    """The picture as WebP: lossless where asked for, or where it has few colours, such as an enlarged map."""
     from PIL import Image
 
     buffer = BytesIO()
-    if few_colors(pixels):
+    if exact or few_colors(pixels):
         Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=30, method=METHOD)
     else:
         Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=METHOD)

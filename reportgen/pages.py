@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reportgen import figures, palettes
+from reportgen import palettes
 from reportgen.records import Cell, Figure, Filled, Method, Picture, Status
+from reportgen.rows import figures_of_row
 
 if TYPE_CHECKING:
-    from reportgen.figures import Drawn
     from reportgen.report import Report
+    from reportgen.rows import Drawn
     from reportgen.spec import SectionSpec
     from reportgen.store import Record
 
@@ -37,6 +38,8 @@ class Row:
     panel: str
     label: str  # a few words for the row's head
     slots: tuple[Slot, ...]  # one per model of the section, in the spec's order
+    joint: Figure | None = None  # the one figure that all slots with a figure share
+    images: tuple[str, ...] = ()  # ids in the spec, for methods that look at a set of images
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _block(report: Report, section: SectionSpec, html: str) -> Block:
     if section.method is None:
         return Block(section.id, None, html, (), ())
     method = report.methods[section.method]
-    colors = model_colors(report)
+    colors, names = model_colors(report), {model: model_name(report, model) for model in report.spec.models}
     files: dict[str, tuple[Record, str]] = {}
     rows: list[Row] = []
     for cells in _groups(report, section):
@@ -97,7 +100,7 @@ def _block(report: Report, section: SectionSpec, html: str) -> Block:
         def photo(model: str, image: str | None = cells[0].cell.image) -> Picture:
             return report.photo(image or "", model)
 
-        drawn = figures.figures_of_row(report.store, method, cells, photo=photo, colors=colors)
+        drawn = figures_of_row(report.store, method, cells, photo=photo, colors=colors, names=names, known=report.known)
         for one in drawn:
             files |= one.files
         rows.extend(_rows(section, cells, drawn))
@@ -108,18 +111,19 @@ def _block(report: Report, section: SectionSpec, html: str) -> Block:
 
 
 def _groups(report: Report, section: SectionSpec) -> Iterator[list[Filled]]:
-    """The cells of a section that make one row: the same image, layer and target, one per net."""
-    groups: dict[tuple[str | None, str | None, str], list[Filled]] = {}
+    """The cells of a section that make one row: the same image or images, layer and target, one per net."""
+    groups: dict[tuple[object, ...], list[Filled]] = {}
     for filled in report.filled:
         if filled.cell.section == section.id:
-            key = (filled.cell.image, filled.cell.layer, _target(filled.cell))
+            key = (filled.cell.image, filled.cell.images, filled.cell.layer, _target(filled.cell))
             groups.setdefault(key, []).append(filled)
     yield from groups.values()
 
 
 def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn]) -> Iterator[Row]:
     """One row per panel; a single one of reasons where no net has anything to show."""
-    found = {(one.figure.cells[0], one.figure.panel): one.figure for one in drawn}
+    found = {(cell, one.figure.panel): one.figure for one in drawn for cell in one.figure.cells}
+    joint = {one.figure.panel: one.figure for one in drawn if one.joint}
     panels = list(dict.fromkeys(one.figure.panel for one in drawn)) or [""]
     by_model = {filled.cell.model: filled for filled in cells}
     first = cells[0].cell
@@ -130,7 +134,7 @@ def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn]) -> Iter
             filled = by_model.get(model)
             figure = found.get((filled.cell.id, panel)) if filled else None
             slots.append(_slot(model, filled, panel, figure))
-        yield Row(first.image, first.layer, panel, label, tuple(slots))
+        yield Row(first.image, first.layer, panel, label, tuple(slots), joint.get(panel), first.images)
 
 
 def _slot(model: str, filled: Filled | None, panel: str, figure: Figure | None) -> Slot:

@@ -7,6 +7,7 @@ them, and the models' colours (Okabe and Ito 2008), can be told apart by colour-
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -18,15 +19,16 @@ Colors = NDArray[np.uint8]
 """Any shape that ends in 3: RGB."""
 
 MODEL_COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-MARKERS = (
-    "o",
-    "s",
-    "^",
-    "D",
-    "v",
-    "P",
-)  # never colour alone: a seventh model has the first colour with another mark
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")  # never colour alone
+DASHES: tuple[str | tuple[int, tuple[int, ...]], ...]
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+
+# flat colours of a map: Okabe and Ito 2008 without black, then Tol 2021; no pair coincides in any colour blindness
+CATEGORY_COLORS = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"),
+    *("#661100", "#332288", "#882255", "#99DDFF"),
+)
+OTHERS = "#bbbbbb"  # all names beyond those
 
 PAPER, INK, LINK = "#ffffff", "#1a1a1a", "#8a1c1c"
 PAPER_DARK, INK_DARK, LINK_DARK = "#141414", "#e8e6e3", "#e88f87"
@@ -101,12 +103,29 @@ def model_color(index: int) -> str:
     return MODEL_COLORS[index % len(MODEL_COLORS)]
 
 
+def marker(index: int) -> str:
+    """The mark of a report's nth model on its lines; a seventh model has the first colour with another mark."""
+    return MARKERS[(index + index // len(MODEL_COLORS)) % len(MARKERS)]
+
+
+def dash(index: int) -> str | tuple[int, tuple[int, ...]]:
+    """How the nth line of a net is drawn; a seventh line has the first colour with another dash."""
+    return DASHES[(index + index // len(MODEL_COLORS)) % len(DASHES)]
+
+
+def category_colors(areas: Mapping[str, float]) -> dict[str, str]:
+    """A colour for every name: the names with the largest areas have one of their own, all others are grey."""
+    order = sorted(areas, key=lambda name: (-areas[name], name))
+    own = dict(zip(order, CATEGORY_COLORS, strict=False))
+    return {name: own.get(name, OTHERS) for name in order}
+
+
 def text_color(color: str, paper: str = PAPER, contrast: float = 4.5) -> str:
     """The same hue with enough contrast to be read as text: darkened on white paper, lightened on black."""
     goal = 0.0 if luminance(paper) > 0.18 else 1.0
-    rgb = np.array(_rgb(color))
+    own = np.array(rgb(color))
     for step in range(101):
-        mixed = rgb + (goal - rgb) * step / 100
+        mixed = own + (goal - own) * step / 100
         found = "#" + "".join(f"{round(float(part) * 255):02x}" for part in mixed)
         if contrast_ratio(found, paper) >= contrast:
             return found
@@ -115,7 +134,7 @@ def text_color(color: str, paper: str = PAPER, contrast: float = 4.5) -> str:
 
 def luminance(color: str) -> float:
     """The relative luminance of WCAG 2: 0 for black, 1 for white."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in _rgb(color)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb(color)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -125,7 +144,8 @@ def contrast_ratio(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def _rgb(color: str) -> tuple[float, float, float]:
+def rgb(color: str) -> tuple[float, float, float]:
+    """Red, green and blue of "#rrggbb", each 0..1."""
     value = int(color.removeprefix("#"), 16)
     return (value >> 16) / 255, (value >> 8 & 255) / 255, (value & 255) / 255
 

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen import figures, fonts, palettes, texts, tiles, typesetter
+from reportgen import categories, curves, figures, fonts, palettes, texts, tiles, typesetter
 from reportgen.poster_content import make_featured, make_tiles
 from reportgen.poster_layout import Sheet
 from reportgen.poster_plan import plan_sheet
@@ -53,9 +53,11 @@ def make_poster(report: Report, blocks: Sequence[Block], options: PosterOutput, 
 
 
 def _content(report: Report, blocks: Sequence[Block]) -> Content:
-    deep, featured = _featured_block(report, blocks), None
-    if deep is not None:
-        featured = make_featured(report, deep, max(1, BANDS // len(deep.models)))
+    deep, featured = None, None
+    for block in _deep_blocks(report, blocks):  # the first that has maps at its depths
+        if featured := make_featured(report, block, max(1, BANDS // len(block.models))):
+            deep = block
+            break
     others = [block for block in blocks if block.method and not (featured and block is deep)]
     results = {block.section: made for block in others if (made := make_tiles(report, block)) is not None}
     shown = {*results, *([featured.name] if featured else [])}
@@ -76,11 +78,11 @@ def _chosen(blocks: Sequence[Block], sections: Sequence[str]) -> list[Block]:
     return [by_id[section] for section in sections if section in by_id]
 
 
-def _featured_block(report: Report, blocks: Sequence[Block]) -> Block | None:
-    """The section of the large figure: the spec's featured one, else the first that looks at several depths."""
+def _deep_blocks(report: Report, blocks: Sequence[Block]) -> list[Block]:
+    """The sections that may give the large figure, which look at several depths: the spec's featured one first."""
     wanted = report.spec.featured.section if report.spec.featured else ""
     deep = [block for block in blocks if len({row.layer for row in block.rows if row.layer}) >= 3]
-    return next((block for block in deep if block.section == wanted), deep[0] if deep else None)
+    return sorted(deep, key=lambda block: block.section != wanted)
 
 
 def _lay_out_files(report: Report, content: Content, build: Path) -> None:
@@ -110,7 +112,7 @@ def _draw_all(report: Report, content: Content, plan: Plan, build: Path) -> dict
     def draw(numbered: tuple[int, tuple[Tile, float]]) -> tuple[int, str]:
         number, (tile, width) = numbered
         name = f"tile-{number}.jpg"
-        (build / name).write_bytes(_jpeg(_pixels(report, tile.drawing, width, crisp)))
+        (build / name).write_bytes(_jpeg(_pixels(report, tile.drawing, width, plan.sheet.unit, crisp)))
         return id(tile), name
 
     with ThreadPoolExecutor(2) as pool:  # the encoder releases the interpreter's lock
@@ -134,10 +136,13 @@ def _sized(content: Content, plan: Plan) -> Iterator[tuple[Tile, float]]:
             yield from ((tile, width) for line in group.lines for tile in line.tiles if tile.drawing)
 
 
-def _pixels(report: Report, drawing: Drawing | None, width: float, crisp: Any) -> Colors:
-    """A tile's picture for print."""
+def _pixels(report: Report, drawing: Drawing | None, width: float, unit: float, crisp: Any) -> Colors:
+    """A tile's picture for print, at this width in mm; plots have the type of labels, however small they are."""
     assert drawing is not None
     pixels = round(width / 25.4 * DPI) + 1
+    if drawing.series:
+        share = SMALLEST_TYPE / 72 * 25.4 * unit / width
+        return curves.joint(drawing.series, drawing.scale, pixels, share, curves.TALL)
     if drawing.panel is None and drawing.box is not None and drawing.image is not None:
         import numpy as np
 
@@ -148,6 +153,8 @@ def _pixels(report: Report, drawing: Drawing | None, width: float, crisp: Any) -
         return tiles.resize(tiles.to_bytes(photo), pixels)
     if drawing.panel.boxes is not None and drawing.image:
         photo = report.photo(drawing.image, drawing.model)  # boxes are in pixels of the net's input
+    if drawing.names is not None:  # the poster sets their legend as text
+        return categories.heatmap(drawing.panel, photo, drawing.names, pixels)
     return figures.draw(drawing.panel, photo=photo, scale=drawing.scale, width=pixels, color=drawing.color)
 
 

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from reportgen import palettes
-from reportgen.figures import scales
-from reportgen.pages import image_name, model_name, outside
+from reportgen.categories import colors_of_row
+from reportgen.categories import legend as legend_of
+from reportgen.figures import joint_scale, joint_series, scales
+from reportgen.pages import image_name, model_colors, model_name, outside
 from reportgen.poster_tiles import (
+    MOST_KEYS,
     Drawing,
     Group,
     Head,
@@ -32,12 +35,14 @@ from reportgen.poster_tiles import (
     spaced,
 )
 from reportgen.records import Panel, Scale
+from reportgen.rows import with_beside
 
 if TYPE_CHECKING:
     from reportgen.pages import Block, Row, Slot
     from reportgen.report import Report
 
 MOST_ROWS = 7  # of a block; more are for the site
+MOST_PLOTS = 3  # that all nets share: as wide as the block
 STRIP_GROUPS = 4  # units, each of another image or layer, and each with a line per net
 
 
@@ -48,7 +53,8 @@ def make_tiles(report: Report, block: Block) -> Tiles | None:
         return None
     figure = next(slot.figure for slot in rows[0].slots if slot.figure)
     in_strips = figure.kind == "grid" and bool(figure.columns)
-    rows = _middle_first(rows)[:STRIP_GROUPS] if in_strips else rows[:MOST_ROWS]
+    joint = any(row.joint for row in rows)
+    rows = _middle_first(rows)[:STRIP_GROUPS] if in_strips else rows[: MOST_PLOTS if joint else MOST_ROWS]
     shown = [(row, own) for row in rows if (own := _panels(report, row))]
     if not shown:
         return None
@@ -56,6 +62,8 @@ def make_tiles(report: Report, block: Block) -> Tiles | None:
     if in_strips:
         groups = [_strip(report, row, own) for row, own in shown]
         heads = tuple(Head(text) for text in (*(("patch",) if first.boxes is not None else ()), *first.columns))
+    elif joint:
+        groups, heads = [_plot(report, row, own) for row, own in shown], ()
     else:
         groups = [_tile_row(report, block, row, own) for row, own in shown]
         heads = _net_heads(report, block.models)
@@ -132,7 +140,7 @@ def _panels(report: Report, row: Row) -> dict[str, Panel]:
     for slot in row.slots:
         if slot.filled is None or slot.status != "ok":
             continue
-        for panel in report.methods[slot.filled.cell.method].panels(slot.filled.load()):
+        for panel in report.methods[slot.filled.cell.method].panels(with_beside(slot.filled, report.known)):
             if panel.name == row.panel and panel.kind != "table":
                 # the photo has a column of its own
                 found[slot.model] = replace(panel, photo="none") if row.image and panel.photo == "beside" else panel
@@ -141,7 +149,8 @@ def _panels(report: Report, row: Row) -> dict[str, Panel]:
 
 def _tile_row(report: Report, block: Block, row: Row, panels: dict[str, Panel]) -> Group:
     limits = dict(zip(panels, scales(list(panels.values())), strict=True))
-    tiles = [_tile(report, row, slot, panels.get(slot.model), limits.get(slot.model)) for slot in row.slots]
+    names = _category_colors(list(panels.values()))
+    tiles = [_tile(report, row, slot, panels.get(slot.model), limits.get(slot.model), names) for slot in row.slots]
     if row.image is not None:
         tiles.insert(0, photo_tile(report, row.image, block.models))
         if row.layer and len({other.layer for other in block.rows}) > 1:
@@ -149,7 +158,31 @@ def _tile_row(report: Report, block: Block, row: Row, panels: dict[str, Panel]) 
     return Group((Line(tuple(tiles)),))
 
 
-def _tile(report: Report, row: Row, slot: Slot, panel: Panel | None, scale: Scale | None) -> Tile:
+def _plot(report: Report, row: Row, panels: dict[str, Panel]) -> Group:
+    """The lines of all nets in one plot, and in words which nets are not in it."""
+    from reportgen.curves import TALL
+
+    own, names = list(panels.values()), {slot.model: model_name(report, slot.model) for slot in row.slots}
+    series = joint_series(own, list(panels), names, model_colors(report))
+    first = next(iter(panels))
+    drawing = Drawing(None, joint_scale(own), None, first, _color(report, first), series=tuple(series))
+    missing = [slot for slot in row.slots if slot.model not in panels and slot.filled is not None]
+    label = "\n".join(f"{names[slot.model]}: {short(slot.reason)}" for slot in missing)
+    place = ", ".join(
+        filter(None, [image_name(report, row.image) if row.image else "", row.layer and spaced(row.layer)])
+    )
+    return Group((Line((Tile(drawing, TALL, label, own[0].alt),), place),))
+
+
+def _category_colors(panels: Sequence[Panel]) -> dict[str, str] | None:
+    """The colours of the names on the maps of a row; None where they are no maps of names."""
+    mapped = [panel for panel in panels if panel.kind == "heatmap" and panel.categories]
+    return colors_of_row(mapped) if mapped else None
+
+
+def _tile(
+    report: Report, row: Row, slot: Slot, panel: Panel | None, scale: Scale | None, names: dict[str, str] | None = None
+) -> Tile:
     color = _color(report, slot.model)
     if panel is None or scale is None:
         return Tile(note=short(slot.reason), color=color)
@@ -158,7 +191,9 @@ def _tile(report: Report, row: Row, slot: Slot, panel: Panel | None, scale: Scal
     target = slot.filled.numbers.get("target_name", "") if slot.filled else ""
     ends = scale_limits(replace(panel, unit=""), scale).strip(" :") if panel.scale == "own" else ""
     label = "\n".join(filter(None, [str(target).replace("_", " "), ends]))
-    return Tile(Drawing(panel, scale, row.image, slot.model, color), aspect(panel), label, panel.alt, color=color)
+    drawing = Drawing(panel, scale, row.image, slot.model, color, names=names)
+    keys = tuple(legend_of(panel, names, MOST_KEYS)) if panel.categories and names else ()
+    return Tile(drawing, aspect(panel), label, panel.alt, color=color, keys=keys)
 
 
 def _middle_first(rows: list[Row]) -> list[Row]:
@@ -213,10 +248,11 @@ def _depths(
         slot = next((slot for slot in row.slots if slot.model == model), None) if row else None
         panel = drawn[row.layer].get(model) if row else None
         scale = scales([panel])[0] if panel else None
+        names = _category_colors(list(drawn[row.layer].values())) if row else None
         if row is None or slot is None:
             tiles.append(Tile(note="not computed"))
         else:
-            tiles.append(_tile(report, row, slot, panel, scale))
+            tiles.append(_tile(report, row, slot, panel, scale, names))
     card = report.cards[model]
     facts = ", ".join(filter(None, [str(card.facts.year or ""), f"{card.depth} layers"]))
     return Line(tuple(tiles), model_name(report, model), facts, _color(report, model))

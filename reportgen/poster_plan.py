@@ -166,5 +166,5 @@ def _line_size(width: float, line: Line, row: str, heights: Mapping[str, float])
     share = sum(tile.drawing is not None for tile in line.tiles) / len(line.tiles)
     if not any(tile.note or tile.bars for tile in line.tiles):
         return LineSize(text, text, picture, share)  # without pictures only labels are left, however long
-    labels = [heights[f"{row}-label{i}"] for i, tile in enumerate(line.tiles) if tile.label]
+    labels = [heights[f"{row}-label{i}"] for i, tile in enumerate(line.tiles) if tile.label or tile.keys]
     return LineSize(text, max(labels, default=0.0), picture, share)

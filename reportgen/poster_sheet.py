@@ -96,9 +96,9 @@ def widths(sheet: Sheet, block: Tiles, size: float) -> Widths:
 def _labels(width: float, line: Line, row: str) -> list[dict[str, Any]]:
     """The labels of a line one by one: beside bars and notes their height cannot be told from the line's."""
     return [
-        _loose(f"{row}-label{i}", Markup('<p class="label">{}</p>').format(tile.label), "", width)
+        _loose(f"{row}-label{i}", _macros().under(_tile(tile, {})), "", width)
         for i, tile in enumerate(line.tiles)
-        if tile.label and any(other.note or other.bars for other in line.tiles)
+        if (tile.label or tile.keys) and any(other.note or other.bars for other in line.tiles)
     ]
 
 
@@ -222,6 +222,7 @@ def _tile(tile: Tile | None, files: Mapping[int, str]) -> dict[str, Any]:
         "note": tile.note,
         "bars": tile.bars,
         "color": tile.color,
+        "colors": tile.keys,
     }
 
 

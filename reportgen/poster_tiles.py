@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from reportgen import palettes
 from reportgen.records import Method, Panel, Scale
 
+if TYPE_CHECKING:
+    from reportgen.curves import Series
+
 MOST_BARS = 3  # of a cell: as high as the photo beside it
+MOST_KEYS = 4  # of the names on a map
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,8 @@ class Drawing:
     model: str
     color: str
     box: tuple[int, int, int, int] | None = None  # of the photo, in pixels of the net's input
+    names: Mapping[str, str] | None = None  # the colours of categories
+    series: tuple[Series, ...] = ()  # of a plot that all nets share, in place of a panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,7 @@ class Tile:
     note: str = ""  # why there is no picture
     bars: tuple[tuple[str, float, str], ...] = ()  # name, share of the width, number
     color: str = palettes.MODEL_COLORS[0]
+    keys: tuple[tuple[str, str], ...] = ()  # under the label: colour and name
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +105,8 @@ def caption(method: Method, panels: Sequence[Panel], scale: Scale) -> str:
     }
     common = [part for part in _sentences(panel.caption) if all(part in _sentences(p.caption) for p in panels)]
     sentences = [*common] or [method.caption.rstrip(".") + "."]  # the method has said it under Methods
+    if panel.joint or panel.categories:
+        rules = dict.fromkeys(rules, "")  # the axis is there to be seen; names have no scale
     told = "scale" in " ".join(common) or (panel.kind == "bars" and bool(common))  # bars have their axis in words
     if not told or panel.scale in {"shared", "own"}:
         sentences.append(rules[panel.scale])
@@ -113,12 +122,12 @@ def bars(panel: Panel, scale: Scale) -> tuple[tuple[str, float, str], ...]:
     values = np.asarray(panel.values, dtype=float).ravel()
     low, high = axis(values, scale)
     order = np.argsort(-values, kind="stable")[:MOST_BARS]
-    names = [
-        panel.row_labels[i].split(",")[0].replace("_", " ") if i < len(panel.row_labels) else str(i) for i in order
-    ]
+    whole = [panel.row_labels[i] if i < len(panel.row_labels) else str(i) for i in order]
+    first = [name.split(",")[0] for name in whole]  # of several names for the same thing
+    names = first if len(set(first)) == len(first) else whole
     return tuple(
         (
-            name.split(",")[0].replace("_", " "),
+            name.replace("_", " "),
             float(np.clip((values[i] - low) / (high - low), 0, 1)),
             f"{values[i]:.0%}" if panel.unit == "probability" else number(float(values[i])),
         )
@@ -132,7 +141,9 @@ def aspect(panel: Panel) -> float:
 
     shape = np.asarray(panel.values).shape
     if panel.kind == "curves":
-        return 0.62
+        from reportgen.curves import ASPECT
+
+        return ASPECT
     if panel.kind == "grid":
         rows, columns, height, width = shape[0], shape[1], shape[-2], shape[-1]
         return float(rows * height) / float((columns + (panel.boxes is not None)) * width)
@@ -142,6 +153,8 @@ def aspect(panel: Panel) -> float:
 
 def legend(panel: Panel) -> str:
     """The name of the colour map that a key is wanted for; "" for pictures that need none."""
+    if panel.categories:
+        return ""
     if panel.kind != "heatmap" and not (panel.kind == "grid" and panel.values is not None and panel.values.ndim == 4):
         return ""
     return palettes.SIGNED if panel.signed else palettes.ONE_SIDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from reportgen import images
@@ -24,6 +24,12 @@ class Report:
     fallbacks: Mapping[str, str]  # model id -> why the fallback stands in for what was asked
     filled: tuple[Filled, ...]  # in the order of the plan
     store: Store
+    unlisted: tuple[Filled, ...] = ()  # cells without a section: no page shows them, but others may beside their own
+
+    @cached_property
+    def known(self) -> Mapping[str, Filled]:
+        """All filled cells by their key."""
+        return {filled.cell.key: filled for filled in (*self.unlisted, *self.filled)}
 
     def picture(self, image: str) -> Picture:
         """The whole picture of an image of the spec, H x W x 3; plain grey where `flaw` says why it cannot be read."""

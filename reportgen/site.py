@@ -113,7 +113,8 @@ class Site:
             yield path, self._walls(path, section.title, html=self.texts.sections[section.id])
             return
         whole = self._section_page(section, path, block.rows, None)
-        if fits(whole) or not section.images or len(section.images) < 2:
+        images = [image for image in section.images if any(row.image == image for row in block.rows)]
+        if fits(whole) or len(images) < 2:
             yield path, whole
             return
         for rows in (featured(block), [row for row in featured(block) if row.label == self._deepest(block)], []):
@@ -121,7 +122,7 @@ class Site:
             if fits(page):
                 break
         yield path, page
-        for image in section.images:
+        for image in images:
             rows = [row for row in block.rows if row.image == image]
             own = f"section/{section.id}-{image}.html"
             yield own, self._section_page(section, own, rows, image)
@@ -212,14 +213,15 @@ class Site:
             groups = []
             for section in self.report.spec.sections:
                 block = self.blocks[section.id]
-                rows = [row for row in (block.rows if chosen == "all" else featured(block)) if row.image == image]
+                rows = [row for row in (block.rows if chosen == "all" else featured(block)) if _shows(row, image)]
                 if chosen == "deepest":
                     rows = [row for row in rows if row.label == self._deepest(block)]
                 if not rows:
                     continue
                 walls = self.hanger.by_net(rows, block.models, section.id)
                 bare = tuple(replace(w, lines=tuple(replace(line, photo=None) for line in w.lines)) for w in walls)
-                groups.append(Group(section.id, section.title, bare, f"section/{section.id}.html#{image}"))
+                place = f"#{image}" if rows[0].image else ""
+                groups.append(Group(section.id, section.title, bare, f"section/{section.id}.html{place}"))
             large = self.photos[f"{image}/whole"]
             page = self._walls(path, image_name(self.report, image).capitalize(), groups=groups, large=large)
             if fits(page):
@@ -296,12 +298,17 @@ class Site:
         )
 
 
+def _shows(row: Row, image: str) -> bool:
+    """Whether a row is about this image, alone or among others."""
+    return row.image == image or image in row.images
+
+
 def _in_tables(values: Mapping[str, Any]) -> Iterator[str]:
     """What stands in the tables of a page, where works may be cited too."""
     for group in values.get("groups", ()):
         for wall in group.walls:
-            for fact in wall.facts:
-                yield from fact[1:]
+            for row in (*wall.facts, *(row for table in wall.tables for row in table.rows)):
+                yield from row[1:]
 
 
 def fits(html: str) -> bool:

@@ -42,7 +42,8 @@ def figures_of(blocks: Sequence[Block]) -> Iterator[Figure]:
     """Every figure of a report once, in the order of its pages."""
     for block in blocks:
         for row in block.rows:
-            yield from (slot.figure for slot in row.slots if slot.figure is not None)
+            own = [slot.figure for slot in row.slots if slot.figure is not None]
+            yield from own[:1] if row.joint else own
 
 
 def arrays_of(report: Report, filled: Filled) -> bytes:
@@ -124,6 +125,7 @@ def _cell(report: Report, filled: Filled) -> dict[str, Any]:
         "method": cell.method,
         "model": cell.model,
         "image": cell.image,
+        "images": list(cell.images) or None,
         "dataset": section.dataset,
         "layer": cell.layer,
         "units": _json(getattr(cell.params, "units", None)),

@@ -61,14 +61,15 @@ class Front:
         row = telling(block, image)
         href = f"section/{section.id}.html"
         tiles = []
-        for model in self.report.spec.models:
+        if row and row.joint:
+            tiles.append(replace(self.hanger.joint_tile(row), href=_at(href, row)))
+        for model in self.report.spec.models if not tiles else ():
             found = [slot for slot in row.slots if slot.model == model] if row else []
             tile = self.hanger.by_net([replace(row, slots=tuple(found))], [model])[0] if row and found else None
             if tile is None or not tile.lines:
                 tiles.append(Tile(self.hanger.names[model], self.hanger.marks[model], None, "", "–", False, href))
             else:
-                target = f"{href}#{row.image}" if row and row.image else href
-                tiles.append(replace(tile.lines[0].tiles[0], href=target))
+                tiles.append(replace(tile.lines[0].tiles[0], href=_at(href, row)))
         method = block.method
         return {"label": section.title, "href": href, "note": method.caption if method else "", "tiles": tiles}
 
@@ -103,6 +104,11 @@ class Front:
             if not any(outside(self.report, image, model) for model in self.report.spec.models)
         ]
         return next(iter(known or self.report.spec.images), None)
+
+
+def _at(href: str, row: Row | None) -> str:
+    """Where a row is on its section's page."""
+    return f"{href}#{row.image}" if row and row.image else href
 
 
 def is_table(row: Row) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def facts_of(figures: Sequence[Figure | None]) -> tuple[tuple[str, ...], ...]:
     """Tables of two columns laid side by side: the row's name, then the value of each net."""
-    tables = [{str(row[0]): _shown(row[1:]) for row in figure.rows} if figure else {} for figure in figures]
+    tables = [{str(row[0]): _joined(row[1:]) for row in figure.rows} if figure else {} for figure in figures]
     names = dict.fromkeys(name for table in tables for name in table)
     return tuple((name, *(table.get(name, "–") for table in tables)) for name in names)
 
@@ -22,8 +22,8 @@ def facts_of(figures: Sequence[Figure | None]) -> tuple[tuple[str, ...], ...]:
 def numbers_table(block: Block, image: str | None, names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
     """What the cells of a section (of one image) measured: column names, and one row per cell."""
     cells = {slot.filled.cell.id: slot.filled for row in block.rows for slot in row.slots if slot.filled}
-    shown = [f for f in cells.values() if f.status == "ok" and (image is None or f.cell.image == image)]
-    keys = [key for key in dict.fromkeys(key for f in shown for key in f.numbers) if _is_scalar(shown, key)]
+    cells_shown = [f for f in cells.values() if f.status == "ok" and (image is None or f.cell.image == image)]
+    keys = [key for key in dict.fromkeys(key for f in cells_shown for key in f.numbers) if _is_scalar(cells_shown, key)]
     places = [
         (name, get)
         for name, get in (
@@ -31,10 +31,12 @@ def numbers_table(block: Block, image: str | None, names: Mapping[str, str]) -> 
             ("layer", lambda f: f.cell.layer),
             ("net", lambda f: names[f.cell.model]),
         )
-        if any(get(f) for f in shown)
+        if any(get(f) for f in cells_shown)
     ]
     keys = [key for key in keys if key != "layer" or not any(name == "layer" for name, _ in places)]
-    rows = [[*(str(get(f) or "") for _, get in places), *(_cell(f.numbers.get(key)) for key in keys)] for f in shown]
+    rows = [
+        [*(str(get(f) or "") for _, get in places), *(shown(f.numbers.get(key)) for key in keys)] for f in cells_shown
+    ]
     return [*(name for name, _ in places), *(key.replace("_", " ") for key in keys)], rows
 
 
@@ -45,7 +47,8 @@ def _is_scalar(cells: Sequence[Filled], key: str) -> bool:
     )
 
 
-def _cell(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as a table shows it."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -53,5 +56,5 @@ def _cell(value: object) -> str:
     return number(float(value)) if isinstance(value, int | float) else str(value)
 
 
-def _shown(values: Sequence[object]) -> str:
-    return " ".join(_cell(value) if not isinstance(value, str) else value for value in values)
+def _joined(values: Sequence[object]) -> str:
+    return " ".join(shown(value) for value in values)

@@ -36,7 +36,7 @@ def limit(values: NDArray[Any]) -> float:
 
 def image(panel: Panel, photo: Picture | None, width: int) -> Colors:
     """The panel's picture, beside the photo where the panel asks for it."""
-    picture = to_bytes(_values(panel, 3))
+    picture = to_bytes(checked(panel, 3))
     if panel.photo != "beside" or photo is None:
         return resize(picture, width)
     half = (width - GAP) // 2
@@ -45,8 +45,13 @@ def image(panel: Panel, photo: Picture | None, width: int) -> Colors:
 
 def heatmap(panel: Panel, photo: Picture | None, scale: Scale, width: int) -> Colors:
     """The map in colours: alone, over the grey photo, or right of the photo."""
-    values = _values(panel, 2)
+    values = checked(panel, 2)
     colors = palettes.colorize(values, *limits(values, scale, panel.signed), _table(panel))
+    return lay(colors, panel, photo, width)
+
+
+def lay(colors: Colors, panel: Panel, photo: Picture | None, width: int) -> Colors:
+    """A map's colours, enlarged: alone, over the grey photo, or right of the photo, as the panel asks."""
     if photo is None or panel.photo == "none":
         return enlarge(colors, width)
     if panel.photo == "beside":
@@ -54,7 +59,12 @@ def heatmap(panel: Panel, photo: Picture | None, scale: Scale, width: int) -> Co
         return beside(resize(to_bytes(photo), drawn.shape[1]), drawn)
     drawn = enlarge(colors, width)
     below = resize(to_bytes(photo), drawn.shape[1], drawn.shape[0]) @ GREY_WEIGHTS
-    mixed: Colors = np.round(drawn * HEAT + below[:, :, None] * (1 - HEAT)).astype(np.uint8)
+    return mix(drawn, below[:, :, None])
+
+
+def mix(colors: Colors, grey: NDArray[Any] | int) -> Colors:
+    """Colours laid over grey."""
+    mixed: Colors = np.round(colors * HEAT + grey * (1 - HEAT)).astype(np.uint8)
     return mixed
 
 
@@ -163,7 +173,8 @@ def _table(panel: Panel) -> Colors:
     return palettes.colormap(palettes.SIGNED if panel.signed else palettes.ONE_SIDED)
 
 
-def _values(panel: Panel, axes: int) -> NDArray[Any]:
+def checked(panel: Panel, axes: int) -> NDArray[Any]:
+    """The panel's values. Raises RenderError where they do not have so many axes."""
     values = None if panel.values is None else np.asarray(panel.values)
     if values is None or values.ndim != axes or 0 in values.shape:
         shape = None if values is None else values.shape

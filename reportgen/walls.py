@@ -5,37 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from reportgen.bibliography import Entry
-from reportgen.charts import number
 from reportgen.errors import ModelError, NotApplicable
 from reportgen.pages import Block, Row, Slot, image_name, model_name, outside
-from reportgen.site_tables import facts_of
+from reportgen.site_tables import facts_of, shown
+from reportgen.wall_words import RULES_LONG, column_names, general, is_sheet, same_columns, scale_words, told
 
 if TYPE_CHECKING:
-    from reportgen.records import Figure, Scale
+    from reportgen.records import Figure
     from reportgen.report import Report
 
 CITATION = re.compile(r"\[@([\w:./+-]+)\]")
 UNKNOWN = "what it shows is not among this net's classes"
-RULES = {
-    "shared": "shared scale",
-    "own": "own scale",
-    "tile": "every tile on its own scale",
-    "fixed": "fixed scale",
-    "none": "",
-}
-RULES_LONG = {
-    "shared": "All nets of a row share one colour scale, because their numbers can be compared.",
-    "own": "Every picture has its own scale, up to its 99th percentile: compare shapes, not brightness.",
-    "tile": "Every tile has its own scale, up to its 99th percentile: compare shapes, not strengths.",
-    "fixed": "All pictures share the same fixed scale.",
-    "none": "",
-}
 
 
 @dataclass(frozen=True)
@@ -59,6 +44,9 @@ class Tile:
     reason: str
     failed: bool
     href: str  # where the picture leads: its file, or a page
+    large: bool = False  # shown wider than a column: a sheet with named columns, or a plot that all nets share
+    rows: tuple[str, ...] = ()  # of a sheet: what its rows are called
+    missing: tuple[tuple[str, bool], ...] = ()  # of a plot that all nets share: who is not in it and why, or failed
 
 
 @dataclass(frozen=True)
@@ -68,6 +56,15 @@ class Line:
     head: Head
     photo: str | None  # id of the image whose photo hangs in the row's head
     tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one net has to say in a table of its own."""
+
+    head: Head
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -82,17 +79,20 @@ class Wall:
     sheets: bool = False  # large sheets of tiles that need more width than a column
     names: tuple[str, ...] = ()  # of a sheet's columns
     facts: tuple[tuple[str, ...], ...] = ()  # a table: first the row's name, then one value per net
+    tables: tuple[Table, ...] = ()  # where tables have so many columns that each net's stands alone
     scale: str = ""
+    joint: bool = False  # one plot a row, as wide as all nets together
+    images: tuple[Head, ...] = ()  # what methods that look at a set of images were shown
 
     @property
-    def tiles(self) -> int:
-        """How many pictures hang here."""
-        return sum(tile.figure is not None for line in self.lines for tile in line.tiles)
+    def rowed(self) -> bool:
+        """Whether the rows of its sheets have names beside them."""
+        return any(tile.rows for line in self.lines for tile in line.tiles)
 
     @property
     def headed(self) -> bool:
-        """Whether its rows have names or photos."""
-        return any(line.head.label or line.photo for line in self.lines)
+        """Whether its rows have names or photos, or its sheets columns that are named above them."""
+        return bool(self.names) or any(line.head.label or line.photo for line in self.lines)
 
 
 class Hanger:
@@ -108,18 +108,29 @@ class Hanger:
         """For each image and panel a wall with nets as columns and layers as rows."""
         walls = []
         for group in grouped(rows, lambda row: (row.image, row.panel)):
-            heads = tuple(self._head_at(model, group[0].image) for model in models)
+            joint = any(row.joint for row in group)
+            heads = () if joint else tuple(self._head_at(model, group[0].image) for model in models)
             lines = tuple(
-                Line(Head(row.label), row.image if place == 0 else None, self._tiles(row.slots))
+                Line(Head(row.label), row.image if place == 0 else None, self._tiles(row, joint))
                 for place, row in enumerate(group)
             )
             walls.append(self._wall(group, heads, lines, prefix))
         return walls
 
+    def joint_tile(self, row: Row) -> Tile:
+        """The plot that all nets of a row share, and in words which of them are not in it."""
+        absent = [slot for slot in row.slots if slot.figure is None and slot.filled is not None]
+        missing = tuple((f"{self.names[slot.model]}: {slot.reason}", slot.status == "failed") for slot in absent)
+        file = row.joint.files[0] if row.joint else ""
+        return Tile("", None, row.joint, "", "", False, file, large=True, missing=missing)
+
     def by_layer(self, rows: Sequence[Row], model: str, prefix: str = "") -> list[Wall]:
         """One net alone: for each panel a wall with layers as columns and images as rows."""
         walls = []
         for group in grouped(rows, lambda row: row.panel):
+            if any(row.joint for row in group):
+                walls.append(self._wall(group, (), tuple(self._joint_line(row) for row in group), prefix))
+                continue
             labels = list(dict.fromkeys(row.label for row in group))
             lines = []
             for same in grouped(group, lambda row: row.image):
@@ -135,6 +146,12 @@ class Hanger:
             heads = tuple(Head(label) for label in labels) if any(labels) else ()
             walls.append(self._wall(group, heads, tuple(lines), prefix, model))
         return walls
+
+    def _joint_line(self, row: Row) -> Line:
+        """The plot that this net shares with others, beside the name of its image and layer."""
+        words = (image_name(self.report, row.image) if row.image else "", row.label)
+        href = f"image/{row.image}.html" if row.image else ""
+        return Line(Head(" · ".join(word for word in words if word), href), row.image, (self.joint_tile(row),))
 
     def net_head(self, model: str) -> Head:
         """A net as the head of a column."""
@@ -153,32 +170,47 @@ class Hanger:
         slots = [slot for row in rows for slot in row.slots if not model or slot.model == model]
         found = [slot.figure for slot in slots if slot.figure]
         first = found[0] if found else None
+        joint = any(row.joint for row in rows)
         words = (prefix, rows[0].image or "", rows[0].panel or "results")
         facts: tuple[tuple[str, ...], ...] = ()
-        if found and all(figure.kind == "table" for figure in found):
+        tables = self._tables(slots) if any(len(row) > 2 for figure in found for row in figure.rows) else ()
+        if found and not tables and all(figure.kind == "table" for figure in found):
             rows_of_facts = facts_of([slot.figure for slot in slots])
             facts = tuple((row[0], *(self._linked(value) for value in row[1:])) for row in rows_of_facts)
         return Wall(
             id="-".join(word for word in words if word),
-            title=_general(found),
-            caption=self._caption([slot for slot in slots if slot.figure]),
+            title=general(found),
+            caption=self._caption([slot for slot in slots if slot.figure], joint),
             columns=heads,
-            lines=lines if not facts else (),
-            sheets=first is not None and first.kind == "grid" and first.photo,
-            names=(("photo",) if first.photo else ()) + first.columns if first and first.columns else (),
+            lines=() if facts or tables else lines,
+            sheets=first is not None and is_sheet(first),
+            names=column_names(first) if first and is_sheet(first) and same_columns(found) else (),
             facts=facts,
-            scale=RULES_LONG[first.scale.rule] if first else "",
+            tables=tables,
+            scale="" if joint or not first else RULES_LONG[first.scale.rule],
+            joint=joint,
+            images=tuple(Head(image_name(self.report, one), f"image/{one}.html") for one in rows[0].images),
         )
 
-    def _caption(self, slots: Sequence[Slot]) -> str:
+    def _tables(self, slots: Sequence[Slot]) -> tuple[Table, ...]:
+        """A table for each net and layer that has one."""
+        tables = []
+        for slot in slots:
+            if slot.figure is not None:
+                note = slot.filled.cell.layer or "" if slot.filled else ""
+                rows = tuple(tuple(self._linked(shown(value)) for value in row) for row in slot.figure.rows)
+                tables.append(Table(replace(self.net_head(slot.model), note=note), slot.figure.columns, rows))
+        return tuple(tables)
+
+    def _caption(self, slots: Sequence[Slot], joint: bool) -> str:
         """The words under a wall: those of its first picture, and which one that is where the others' differ."""
         captions = [slot.figure.caption for slot in slots if slot.figure]
         if len(set(captions)) < 2:
             return "".join(captions[:1])
         first = slots[0]
         layer = first.filled.cell.layer if first.filled else None
-        place = ", ".join(word for word in (self.names[first.model], layer) if word)
-        return f"{place}: {captions[0]}"
+        place = ", ".join(word for word in ("" if joint else self.names[first.model], layer) if word)
+        return f"{place}: {captions[0]}" if place else captions[0]
 
     def _linked(self, value: str) -> str:
         """A table's citation, such as [@zeiler2014], as a link to the page's references."""
@@ -189,12 +221,19 @@ class Hanger:
         anchor = Entry(found[1], "", {}).anchor
         return Markup('<a href="#{}">[{}]</a>').format(anchor, place)
 
-    def _tiles(self, slots: Iterable[Slot]) -> tuple[Tile, ...]:
-        return tuple(self._tile(slot, self.names[slot.model]) for slot in slots)
+    def _tiles(self, row: Row, joint: bool) -> tuple[Tile, ...]:
+        if joint:
+            return (self.joint_tile(row),)
+        named = same_columns([slot.figure for slot in row.slots if slot.figure])
+        return tuple(self._tile(slot, self.names[slot.model], named) for slot in row.slots)
 
-    def _tile(self, slot: Slot, column: str) -> Tile:
+    def _tile(self, slot: Slot, column: str, named: bool = True) -> Tile:
+        """A net's picture; `named` says that the wall names the columns of its sheets."""
         figure = slot.figure
         notes = [self._layer(slot), scale_words(figure.scale) if figure else ""]
+        if figure and is_sheet(figure):
+            alone = figure.row_labels if len(figure.row_labels) == 1 else ()
+            notes[1:1] = [*alone, "" if named else told("from the left", figure.columns)]
         return Tile(
             column,
             self.marks[slot.model],
@@ -203,6 +242,8 @@ class Hanger:
             "" if figure else slot.reason,
             slot.status == "failed",
             figure.files[0] if figure and figure.files else "",
+            large=figure is not None and is_sheet(figure),
+            rows=figure.row_labels if figure and is_sheet(figure) and len(figure.row_labels) > 1 else (),
         )
 
     def _layer(self, slot: Slot) -> str:
@@ -239,32 +280,3 @@ def telling(block: Block, image: str | None = None) -> Row | None:
     count = [sum(slot.figure is not None for slot in row.slots) for row in first]
     best = [row for row, filled in zip(first, count, strict=True) if filled == max(count)]
     return best[-2 if len(best) > 3 else -1] if best else None
-
-
-def scale_words(scale: Scale) -> str:
-    """The rule and limits of a scale in plain words: "0 to 0.31, own scale"."""
-    words = RULES[scale.rule]
-    if scale.min is None or scale.max is None:
-        return words
-    return f"{number(scale.min)} to {number(scale.max)}, {words}"
-
-
-def _general(figures: Sequence[Figure]) -> str:
-    """The title that figures share; where theirs differ, the words they begin and end with: "Where … is active"."""
-    titles = [figure.title.split() for figure in figures]
-    if not titles:
-        return ""
-    before = _common(titles)
-    if before == titles[0]:
-        return " ".join(before)
-    if not before:  # they begin with the nets' names
-        return "Facts" if figures[0].kind == "table" else ""
-    after = _common([title[len(before) :][::-1] for title in titles])[::-1]
-    while len(before) > 1 and not after and before[-1] in {"of", "for", "from", "in"}:
-        before.pop()
-    return " ".join([*before, *(["…"] if after else []), *after])
-
-
-def _common(lists: Sequence[Sequence[str]]) -> list[str]:
-    """The words that all lists begin with."""
-    return [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*lists, strict=False))]

@@ -30,6 +30,13 @@ LOREM = (
 )
 
 
+EXTRA = (  # only where they are asked for
+    {"id": "invariance", "title": "What a shift does", "method": "invariance"},
+    {"id": "occlusion", "title": "What the nets take it for", "method": "occlusion"},
+)
+NAMES = ("Egyptian cat", "tabby, tabby cat", "lynx", "soft-coated wheaten terrier", "church", "rocket", "coffee")
+
+
 class FakeReport:
     """What the poster asks of a report, without a net behind it."""
 
@@ -37,6 +44,7 @@ class FakeReport:
         self.spec, self.cards, self.filled, self.store = spec, cards, filled, store
         self.fallbacks: dict[str, str] = {}
         self.methods = METHODS
+        self.known: dict[str, Filled] = {}
 
     def picture(self, image: str) -> np.ndarray:
         return picture(image)
@@ -78,6 +86,7 @@ def make_report(
         {"id": "conclusion", "title": "Conclusion"},
     ]
     sections = [section for section in sections if not only or section["id"] in only.split()]
+    sections[1:1] = [section for section in EXTRA if section["id"] in only.split()]
     values: dict[str, object] = {
         "title": "What does a deep CNN learn? Four families of nets look at the same photos",
         "authors": ("Ada Müller", "Zoë Łukasiewicz-Šimić", "B. Name"),
@@ -141,7 +150,7 @@ def _rows(
     for image in seen:
         for stage in stages:
             made = {model: _artifact(method, image, stage, rng) for model in models}
-            if method == "activity" and stage == "stage1":
+            if (method == "activity" and stage == "stage1") or (method == "invariance" and image == "cat"):
                 made["alexnet"] = None
             rows.extend(_panel_rows(section, method, image, stage, made))
     return rows
@@ -159,7 +168,7 @@ def _panel_rows(section, method, image, stage, made):
             words = ".".join(filter(None, [section, model, image, stage]))
             cell = Cell(words, section, method, model, image, None, stage, words, {})
             if artifact is None:
-                reason = f"{model} has no {stage}: it has no tensor at that stride (it has stage2, stage3)."
+                reason = f"{model} has no {stage or 'line'}: it has no tensor at that stride (it has stage2, stage3)."
                 filled = Filled(cell, "not_applicable", reason, {}, lambda: Artifact({}))
                 slots.append(Slot(model, filled, name, None, "not_applicable", reason))
                 continue
@@ -168,7 +177,8 @@ def _panel_rows(section, method, image, stage, made):
                             limits[model], ("x.webp",), featured=panel.featured, kind=panel.kind)  # fmt: skip
             filled = Filled(cell, "ok", "", artifact.numbers, lambda artifact=artifact: artifact)
             slots.append(Slot(model, filled, name, figure, "ok", ""))
-        yield Row(image=image, layer=stage, panel=name, label=image or "", slots=tuple(slots))
+        joint = next((s.figure for s in slots if s.figure), None) if any(p.joint for p in drawn.values()) else None
+        yield Row(image=image, layer=stage, panel=name, label=image or "", slots=tuple(slots), joint=joint)
 
 
 def _artifact(method, image, stage, rng):
@@ -187,7 +197,24 @@ def _artifact(method, image, stage, rng):
     if method == "deconvnet":
         boxes = np.array([(20, 30, 60, 70), (50, 60, 90, 100), (-10, 40, 30, 80)])
         return Artifact({"boxes": boxes, "sheet": rng.normal(size=(3, 4, 3, 40, 40)) * np.hanning(40)[:, None]})
+    if method == "invariance":
+        return Artifact({"lines": np.cumsum(rng.random((2, 30)), axis=1) / 30})
+    if method == "occlusion":
+        return Artifact({"label": np.minimum(rng.exponential(1.5, (13, 13)).astype(int), len(NAMES) - 1)})
     return Artifact({})
+
+
+def _invariance(artifact: Artifact) -> list[Panel]:
+    caption = "How far the features move while the picture does. The lower a line, the less the net minds."
+    return [Panel("distance", "curves", "Distance", caption, "Lines.", artifact.arrays["lines"], scale="shared",
+                  x=np.arange(30), unit="distance", columns=("shift (pixels)",), row_labels=("stage 1", "stage 5"),
+                  joint=True, featured=True)]  # fmt: skip
+
+
+def _occlusion(artifact: Artifact) -> list[Panel]:
+    caption = "What the net calls the picture while the square covers this place."
+    return [Panel("label", "heatmap", "Names", caption, "A map of names.", artifact.arrays["label"], photo="under",
+                  categories=NAMES, featured=True)]  # fmt: skip
 
 
 def _activity(artifact: Artifact) -> list[Panel]:
@@ -233,6 +260,8 @@ def _method(name: str, title: str, caption: str, panels) -> Method:
 
 
 METHODS = {
+    "invariance": _method("invariance", "Invariance", "What moving the picture changes.", _invariance),
+    "occlusion": _method("occlusion", "Occlusion", "What covering a part changes.", _occlusion),
     "architecture": _method("architecture", "Architecture", "How the net is built.", _facts),
     "activity": _method("activity", "Activity", "Where on the picture a layer answers.", _activity),
     "prediction": _method("prediction", "Prediction", "What the net takes the picture for.", _prediction),

@@ -8,13 +8,13 @@ from torch import nn
 
 from reportgen import hooks
 from reportgen.lean import lean
-from tests import nets, tiny
+from tests import families, tiny
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_the_lean_net_gives_the_same_logits_and_gradients(arch):
-    net = nets.net(arch)
-    x = torch.randn(2, 3, nets.SIZE, nets.SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    net = families.net(arch)
+    x = torch.randn(2, 3, families.SIZE, families.SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     found = []
     for module in (net.module, lean(net).module):
         inputs = x.clone().requires_grad_()
@@ -25,7 +25,7 @@ def test_the_lean_net_gives_the_same_logits_and_gradients(arch):
 
 
 def test_every_batch_norm_of_a_residual_net_is_folded_and_the_net_is_left_as_it_was():
-    net = nets.net("resnet50")
+    net = families.net("resnet50")
     before = copy.deepcopy(net.module.state_dict())
     quick = lean(net).module
     assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
@@ -37,8 +37,8 @@ def test_every_batch_norm_of_a_residual_net_is_folded_and_the_net_is_left_as_it_
 
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "layer2.0.conv2", "layer2.0.downsample.0", "stage3", "fc@in"])
 def test_an_asked_layer_keeps_its_own_value(layer):
-    net = nets.net("resnet50")
-    x = torch.randn(1, 3, nets.SIZE, nets.SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    net = families.net("resnet50")
+    x = torch.randn(1, 3, families.SIZE, families.SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     name = layer if layer.endswith(hooks.INPUT) else net.card.resolve(layer).name
     with torch.no_grad():
         with hooks.recorded(net.module, [name]) as truth:

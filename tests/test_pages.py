@@ -1,6 +1,6 @@
 import pytest
 
-from reportgen import pages, walls
+from reportgen import pages, wall_words, walls
 from reportgen.records import Figure, Scale
 from tests.site_report import make_report
 
@@ -57,15 +57,17 @@ def test_badges_say_where_a_net_has_no_class_for_a_photo(report):
 
 
 def test_scales_are_said_in_plain_words():
-    assert walls.scale_words(Scale("own", 0.0, 0.31)) == "0 to 0.310, own scale"
-    assert walls.scale_words(Scale("shared", -2.0, 2.0)) == "−2 to 2, shared scale"
-    assert walls.scale_words(Scale("tile", None, None)) == "every tile on its own scale"
-    assert walls.scale_words(Scale("none", None, None)) == ""
+    assert wall_words.scale_words(Scale("own", 0.0, 0.31)) == "0 to 0.310, own scale"
+    assert wall_words.scale_words(Scale("shared", -2.0, 2.0)) == "−2 to 2, shared scale"
+    assert wall_words.scale_words(Scale("tile", None, None)) == "every tile on its own scale"
+    assert wall_words.scale_words(Scale("none", None, None)) == ""
 
 
 def test_the_title_of_a_wall_is_what_its_figures_titles_share():
     def title(*titles):
-        return walls._general([Figure("f", "s", (), "p", one, "", "", Scale("none", None, None), ()) for one in titles])
+        return wall_words.general(
+            [Figure("f", "s", (), "p", one, "", "", Scale("none", None, None), ()) for one in titles]
+        )
 
     assert title("Where stage1 is active", "Where stage2 is active") == "Where … is active"
     assert title("Channels of stage1", "Channels of stage2") == "Channels"
@@ -78,3 +80,23 @@ def test_the_row_that_stands_for_a_section_is_the_one_where_most_nets_have_somet
     row = walls.telling(blocks[2], "cat")
     assert (row.panel, row.layer) == ("over", "stage1")
     assert walls.telling(blocks[0]) is None
+
+
+def test_a_joint_row_shares_one_figure_and_keeps_the_reasons_of_those_who_lack(tmp_path):
+    block = {block.section: block for block in pages.make_blocks(make_report(tmp_path, more=True))}["ways"]
+    rows = {(row.image, row.layer): row for row in block.rows if row.panel == "distance"}
+    both, one = rows["cat", "stage1"], rows["cat", "stage2"]
+    assert both.joint is not None
+    assert [slot.figure for slot in both.slots] == [both.joint, both.joint]
+    assert both.joint.id == "ways.joint.cat.stage1.distance"
+    assert one.slots[1].figure is None
+    assert one.slots[1].reason.startswith("It broke")
+    assert all(row.joint is None for row in block.rows if row.panel != "distance")
+
+
+def test_names_of_rows_are_said_briefly():
+    assert wall_words.told("from the top", ("unit 5", "unit 17")) == "from the top: unit 5, 17"
+    assert wall_words.told("from the top", ("noise (cat 3%)", "blur")) == "from the top: noise (cat 3%), blur"
+    assert wall_words.told("from the top", ("unit 5",)) == "from the top: unit 5"
+    assert wall_words.told("from the top", ("a, b", "c")) == "from the top: a, b; c"
+    assert wall_words.told("from the top", ()) == ""

@@ -45,3 +45,39 @@ def test_every_color_of_a_model_can_be_read_on_both_papers():
     assert palettes.contrast_ratio("#000000", "#ffffff") == pytest.approx(21)
     assert palettes.contrast_ratio(palettes.LINK, palettes.PAPER) >= 4.5
     assert palettes.contrast_ratio(palettes.LINK_DARK, palettes.PAPER_DARK) >= 4.5
+
+
+def test_flat_colors_can_be_told_apart_by_readers_with_any_color_vision():
+    # Machado, Oliveira and Fernandes 2009: full protanopia, deuteranopia, tritanopia, in linear RGB
+    visions = np.array([
+        np.eye(3),
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    ])  # fmt: skip
+    to_lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+              [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    to_lab = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099],
+              [0.0259040371, 0.7827717662, -0.808675766]]  # fmt: skip
+    colors = [*palettes.CATEGORY_COLORS, palettes.OTHERS, palettes.PAPER]
+    assert len(set(colors)) == len(colors) >= 12
+    coded = np.array([palettes.rgb(color) for color in colors])
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ visions.transpose(0, 2, 1), 0, 1)  # vision, color, RGB
+    lab = np.cbrt(seen @ np.array(to_lms).T) @ np.array(to_lab).T
+    apart = np.linalg.norm(lab[:, :, None] - lab[:, None], axis=-1) + np.eye(len(colors))
+    assert apart.min() > 0.06  # in OKLab: three times what is just seen side by side
+
+
+def test_no_two_of_ten_nets_look_alike_on_a_plot():
+    assert len({(palettes.model_color(i), palettes.marker(i)) for i in range(10)}) == 10
+    assert len({(palettes.model_color(i), palettes.dash(i)) for i in range(10)}) == 10
+
+
+def test_the_largest_categories_have_colors_of_their_own_and_the_rest_is_grey():
+    areas = {f"name {i}": float(i) for i in range(20)}
+    colors = palettes.category_colors(areas)
+    assert colors["name 19"] == palettes.CATEGORY_COLORS[0]
+    assert colors["name 0"] == palettes.OTHERS
+    assert len(set(colors.values())) == len(palettes.CATEGORY_COLORS) + 1
+    assert palettes.category_colors(dict(reversed(areas.items()))) == colors

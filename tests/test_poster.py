@@ -98,6 +98,26 @@ def test_any_number_of_nets_fits(tmp_path, nets, store):
     assert _size(pdf)[0] == 1
 
 
+def test_joint_plots_and_maps_of_names_stand_with_their_words(tmp_path, store):
+    report, blocks = make_report(store, nets=2, images=1, only="intro invariance occlusion conclusion")
+    content = poster._content(report, blocks)
+    shift, names = content.results
+    assert shift.across == 1
+    plot = shift.groups[0].lines[0].tiles[0]
+    assert [(one.name, one.marker) for one in plot.drawing.series] == [("VGG-16", "s")]
+    assert plot.label == "AlexNet: alexnet has no line"
+    maps = names.groups[0].lines[0].tiles[1:]
+    colors = [{name: color for color, name in tile.keys} for tile in maps]
+    shared = set(colors[0]) & set(colors[1])
+    assert len(shared) >= 3
+    assert all(colors[0][name] == colors[1][name] for name in shared if "more" not in name)
+    assert poster.make_poster(report, blocks, PosterOutput(size=SMALL), tmp_path) == []
+    words = _words(tmp_path / "poster.pdf")
+    assert "alexnet has no line" in words
+    assert "Egyptian cat" in words
+    assert "own 99th" not in words  # names have no scale
+
+
 def test_landscape_lies_on_its_side(tmp_path, store):
     report, blocks = make_report(store, nets=2, only=FEW)
     poster.make_poster(report, blocks, PosterOutput(size="A4", orientation="landscape"), tmp_path)

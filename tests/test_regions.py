@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from reportgen import regions, tape
-from tests import nets, tiny
+from tests import families, tiny
 
 HEIGHT, WIDTH = 13, 11
 
@@ -309,22 +309,22 @@ def _random_layer(rng, channels):
     return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil), channels
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_on_real_nets_logits_and_last_maps_are_those_of_the_plain_net(arch):
-    net = nets.net(arch)
-    x = torch.randn(1, 3, nets.SIZE, nets.SIZE, generator=torch.Generator().manual_seed(2)).double()
+    net = families.net(arch)
+    x = torch.randn(1, 3, families.SIZE, families.SIZE, generator=torch.Generator().manual_seed(2)).double()
     layer = net.card.resolve("last_conv").name
     recorded = tape.record(net, x, [layer])
     number = recorded.layer(layer)
-    patch, side = torch.zeros(3, 9, 9).double(), nets.SIZE - 9
+    patch, side = torch.zeros(3, 9, 9).double(), families.SIZE - 9
     corners = [(0, 0), (3, 30), (20, 7), (side, side), (side - 1, 1), (0, side)]
     found = regions.changed(recorded, corners, patch, [recorded.output, number])
     kept = []
     handle = net.module.get_submodule(layer).register_forward_hook(lambda _, __, value: kept.append(value.clone()))
     truth = net.module(pasted(x, corners, patch))
     handle.remove()
-    assert nets.relative(found[recorded.output].numpy(), truth.numpy()) < 1e-6
-    assert nets.relative(found[number].numpy(), kept[0].numpy()) < 1e-6
+    assert families.relative(found[recorded.output].numpy(), truth.numpy()) < 1e-6
+    assert families.relative(found[number].numpy(), kept[0].numpy()) < 1e-6
 
 
 def test_less_is_computed_than_in_a_full_pass(monkeypatch):

@@ -36,7 +36,7 @@ def made(folder, **changes):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("site"))
+    return made(tmp_path_factory.mktemp("site"), more=True)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_report_json_names_every_cell_and_figure_and_their_files(folder):
     assert set(report["models"]["a"]) >= {"arch", "fallback", "weights", "parameters", "flops", "input_size", "classes",
                                           "stages"}  # fmt: skip
     assert report["images"]["cat"]["size"] == [451, 300]
-    words = "id section method model image dataset layer units status reason key arrays numbers"
+    words = "id section method model image images dataset layer units status reason key arrays numbers"
     assert all(set(cell) == set(words.split()) for cell in report["cells"])
     ids = {cell["id"] for cell in report["cells"]}
     for cell in report["cells"]:
@@ -170,8 +170,65 @@ def test_report_json_names_every_cell_and_figure_and_their_files(folder):
         assert all((folder / file).is_file() for file in figure["files"])
 
 
+def test_a_plot_that_all_nets_share_is_one_figure_of_all_their_cells(folder, pages):
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    joint = {figure["id"]: figure for figure in report["figures"] if ".joint." in figure["id"]}
+    assert set(joint) == {f"ways.joint.{i}.stage{k}.distance" for i in ("cat", "cup") for k in (1, 2)}
+    assert joint["ways.joint.cat.stage1.distance"]["cells"] == ["ways.a.cat.stage1", "ways.b.cat.stage1"]
+    assert joint["ways.joint.cat.stage2.distance"]["cells"] == ["ways.a.cat.stage2"]  # it failed on b
+    ids = [figure["id"] for figure in report["figures"]]
+    assert len(ids) == len(set(ids))
+    file = "assets/ways.joint.cat.stage1.distance.webp"
+    for page in ("section/ways.html", "net/a.html", "net/b.html", "image/cat.html"):
+        images = [image for image in Elements(pages[page]).all("img") if image["src"] == f"../{file}"]
+        assert len(images) == 1, page
+        assert int(images[0]["width"]) >= 900, page
+
+
+def test_a_plot_that_all_nets_share_says_whom_it_lacks_and_takes_the_width_of_the_front_page(pages):
+    for page in ("section/ways.html", "image/cat.html", "net/a.html"):
+        assert "Failed: Net b: It broke" in pages[page], page
+    assert "Net b: b has no stage2" in pages["image/cup.html"]
+    cells = [attrs for attrs in Elements(pages["index.html"]).all("td") if attrs.get("class") == "joint"]
+    assert [attrs["colspan"] for attrs in cells] == ["2"]
+
+
+def test_cells_about_a_set_of_images_name_them_in_the_json_and_on_their_pages(folder, pages):
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    cells = {cell["id"]: cell for cell in report["cells"]}
+    assert (cells["set.a"]["image"], cells["set.a"]["images"]) == (None, ["cat", "cup"])
+    assert (cells["ways.a.cat.stage1"]["image"], cells["ways.a.cat.stage1"]["images"]) == ("cat", None)
+    assert (
+        'Made from 2 photos: <a href="../image/cat.html">cat</a>, <a href="../image/cup.html">cup</a>.'
+        in (pages["section/set.html"])
+    )
+    assert "../assets/set.b.sheet.webp" in pages["image/cup.html"]
+
+
+def test_a_sheet_names_its_columns_above_and_its_rows_beside(pages):
+    html = pages["section/set.html"]
+    assert "<span>dreamt</span><span>found</span>" in html
+    assert html.count("<ol><li>unit 5</li><li>unit 17</li><li>unit 9</li></ol>") == 2
+
+
+def test_tables_of_many_columns_stand_one_by_one_under_the_name_of_their_net(pages):
+    html = pages["section/set.html"]
+    assert html.count('<th scope="col">photo</th>') == 2
+    assert html.count('<tr><th scope="row">7</th><td>cat</td><td>0.123</td></tr>') == 2
+    assert '<caption class="m1"><a href="../net/b.html">Net b</a></caption>' in html
+
+
+def test_maps_of_names_have_no_limits_and_cells_without_a_section_no_place(folder, pages):
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    scales = [figure["scale"] for figure in report["figures"] if figure["id"].endswith(".label")]
+    assert scales
+    assert all(scale == {"rule": "none", "min": None, "max": None} for scale in scales)
+    assert not any(cell["section"] == "" for cell in report["cells"])
+    assert (folder / "assets/ways.a.cat.stage1.besides.webp").is_file()  # shown beside, from a cell of no section
+
+
 def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
-    again = made(tmp_path)
+    again = made(tmp_path, more=True)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     for file in files:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from reportgen import lean, tape
-from tests import nets, tiny
+from tests import families, tiny
 
 # torchvision's families: replayed as they are ...
 FITS = (
@@ -62,10 +62,10 @@ def test_a_net_that_cannot_be_replayed_for_a_batch_raises_and_never_gives_someth
         replayed()
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_the_lean_nets_tape_gives_the_plain_nets_values(arch):
-    net = nets.net(arch)
-    x, batch = randoms(1, 3, nets.SIZE, nets.SIZE), randoms(3, 3, nets.SIZE, nets.SIZE, seed=1)
+    net = families.net(arch)
+    x, batch = randoms(1, 3, families.SIZE, families.SIZE), randoms(3, 3, families.SIZE, families.SIZE, seed=1)
     layers = [*net.card.stages, "first_conv", "last_conv"]
     names = [net.card.resolve(layer).name for layer in layers]
     recorded = tape.record(net, x, layers)
@@ -77,12 +77,12 @@ def test_the_lean_nets_tape_gives_the_plain_nets_values(arch):
     logits = net.module(batch)
     numbers = [recorded.layer(name) for name in names]
     found = tape.resume(recorded, {0: batch}, [*numbers, recorded.output])
-    assert nets.relative(found[recorded.output].numpy(), logits.numpy()) < 1e-6
+    assert families.relative(found[recorded.output].numpy(), logits.numpy()) < 1e-6
     for name, number in zip(names, numbers, strict=True):
-        assert nets.relative(found[number].numpy(), kept[name].numpy()) < 1e-6, name
+        assert families.relative(found[number].numpy(), kept[name].numpy()) < 1e-6, name
     net.module(x)
     for name, number in zip(names, numbers, strict=True):
-        assert nets.relative(recorded.value(number).numpy(), kept[name].numpy()) < 1e-6, name
+        assert families.relative(recorded.value(number).numpy(), kept[name].numpy()) < 1e-6, name
     for handle in handles:
         handle.remove()
 

@@ -7,9 +7,9 @@ Read the numbers as ratios to the other tools of the same run. Run it with the r
 
 import numpy as np
 import torch
-from peers import LAST, MID, occlusion_grids, tool
+from peers import ASCENT_SIDE, LAST, MID, occlusion_grids, tool
 
-from reportgen import project, regions, tape
+from reportgen import ascent, project, regions, tape
 from tests import tiny
 
 _nets = {}
@@ -69,6 +69,19 @@ def occlusion(ctx):
             regions.changed(recorded, corners, torch.zeros(3, patch, patch), [recorded.output])
 
     return run, max(grids)
+
+
+@tool("W4", "reportgen gradient_ascent")
+def gradient_ascent(ctx):
+    channels, steps = ctx.size["ascent"]
+
+    def run(k):
+        net = net_of(ctx)
+        n, todo = (channels, steps) if k == channels * steps else (k, 1)
+        how = {"preset": "fourier", "objective": "channel", "steps": todo, "size": ASCENT_SIDE}
+        ascent.climb(net, net.card.resolve(MID[ctx.name]), range(n), rng=np.random.default_rng(0), **how)
+
+    return run, channels * steps
 
 
 @tool("W6", "reportgen grad_cam")

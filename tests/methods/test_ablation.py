@@ -10,7 +10,7 @@ import reportgen
 from reportgen import tape
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods import method
-from tests import nets, tiny
+from tests import families, tiny
 
 # layer, and the parameters that are its filters
 FILTERS = [
@@ -36,7 +36,7 @@ def softmax(logits):
 
 @pytest.mark.parametrize(("arch", "layer", "names"), FILTERS)
 def test_silencing_a_unit_is_the_net_with_its_filter_at_zero(arch, layer, names):
-    net, picture = nets.net(arch), tiny.photo(2)
+    net, picture = families.net(arch), tiny.photo(2)
     artifact = ablate(net, picture, layer=layer, units=[1, 7, 4])
     assert (artifact.numbers["incremental"], artifact.numbers["why"]) == (True, "")
     x = net.preprocess([picture])
@@ -45,7 +45,7 @@ def test_silencing_a_unit_is_the_net_with_its_filter_at_zero(arch, layer, names)
         without = copy.deepcopy(net.module)
         for name in names:
             without.get_parameter(name).data[units] = 0
-        assert nets.relative(probabilities, softmax(without(x).numpy()[0])) < 1e-6
+        assert families.relative(probabilities, softmax(without(x).numpy()[0])) < 1e-6
 
 
 def with_hook(net, x, layer, units, later):
@@ -71,9 +71,9 @@ def with_hook(net, x, layer, units, later):
     return {name: value.flatten().numpy() for name, value in values.items()}
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_probabilities_and_the_spread_equal_those_of_a_plain_hook_at_the_end_of_a_stage(arch):
-    net, picture = nets.net(arch), tiny.photo(2)
+    net, picture = families.net(arch), tiny.photo(2)
     artifact = ablate(net, picture, layer="stage3", units=3)
     arrays, numbers = artifact.arrays, artifact.numbers
     assert numbers["incremental"]
@@ -91,14 +91,14 @@ def test_probabilities_and_the_spread_equal_those_of_a_plain_hook_at_the_end_of_
     assert chosen == sorted(range(len(strongest)), key=lambda unit: -strongest[unit])[:3]
     for row, unit in enumerate(chosen):
         truth = with_hook(net, x, layer, [unit], stages)
-        assert nets.relative(arrays["probabilities"][row], softmax(truth["logits"])) < 1e-6
+        assert families.relative(arrays["probabilities"][row], softmax(truth["logits"])) < 1e-6
         for place, name in enumerate(numbers["later"]):
             away, length = truth[name] - clean[name], np.linalg.norm(clean[name])
             assert arrays["change"][row, place] == pytest.approx(np.linalg.norm(away) / length, rel=1e-6, abs=1e-12)
             reached = (abs(away) > 1e-6 * abs(clean[name]).max()).mean()
             assert arrays["reached"][row, place] == pytest.approx(reached, abs=1e-3)
     truth = with_hook(net, x, layer, chosen, stages)
-    assert nets.relative(arrays["together"], softmax(truth["logits"])) < 1e-6
+    assert families.relative(arrays["together"], softmax(truth["logits"])) < 1e-6
     target = numbers["target"]
     assert numbers["drops"][-1] == pytest.approx(
         softmax(clean["logits"])[target] - softmax(truth["logits"])[target], abs=1e-7
@@ -154,7 +154,7 @@ def test_every_kind_of_layer_can_be_ablated_and_drawn(kind, layer):
     if layer == "logits":
         clean = net.module(net.preprocess([tiny.photo(1)]))[0].numpy()
         clean[3] = 0
-        assert nets.relative(artifact.arrays["probabilities"][1], softmax(clean)) < 1e-6
+        assert families.relative(artifact.arrays["probabilities"][1], softmax(clean)) < 1e-6
 
 
 def test_more_units_than_fit_into_one_pass_come_out_as_each_alone():
@@ -187,7 +187,7 @@ def test_a_layer_that_hands_on_what_it_was_given_is_silenced_where_it_stands_and
     x = net.preprocess([tiny.photo(1)])
     for row, unit in enumerate((1, 4)):
         truth = with_hook(net, x, "layer1.short", [unit], {})
-        assert nets.relative(artifact.arrays["probabilities"][row], softmax(truth["logits"])) < 1e-6
+        assert families.relative(artifact.arrays["probabilities"][row], softmax(truth["logits"])) < 1e-6
     assert artifact.numbers["why"] == "a replayed pass and a full one disagree"
 
 
@@ -210,7 +210,7 @@ def test_a_net_whose_pass_cannot_be_replayed_is_run_in_full_and_the_numbers_say_
     assert "a view of another tensor" in artifact.numbers["why"]
     x = net.preprocess([tiny.photo(1)])
     truth = with_hook(net, x, "conv", [2], {})
-    assert nets.relative(artifact.arrays["probabilities"][1], softmax(truth["logits"])) < 1e-6
+    assert families.relative(artifact.arrays["probabilities"][1], softmax(truth["logits"])) < 1e-6
 
     net = tiny.tiny_net("branching", "fp64")
     right = ablate(net, tiny.photo(1), layer="one")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from reportgen.methods import method
 from reportgen.records import Facts, Input, Net
-from tests import nets, tiny
+from tests import families, tiny
 
 
 def architecture(net):
@@ -13,7 +13,7 @@ def architecture(net):
 
 
 def test_the_table_has_alexnets_receptive_fields_shapes_and_parameters():
-    artifact = architecture(nets.net("alexnet"))
+    artifact = architecture(families.net("alexnet"))
     rows = dict(zip(artifact.numbers["names"], artifact.arrays["layers"].tolist(), strict=True))
     convs = [rows[f"features.{i}"] for i in (0, 3, 6, 8, 10)]
     assert [row[4] for row in convs] == [11, 51, 99, 131, 163]

@@ -9,7 +9,7 @@ from torch.nn import functional
 import reportgen
 from reportgen.errors import NotApplicable
 from reportgen.methods import method
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 
 def explain(net, pictures, **params):
@@ -56,7 +56,7 @@ def test_the_map_peaks_at_the_planted_block():
     red, blue = (explain(net, picture, target=name) for name in ("red", "blue"))
     assert divmod(int(red.arrays["coarse"].argmax()), 16) == (2, 12)
     assert divmod(int(red.arrays["coarse"].argmin()), 16) == (10, 3)
-    assert nets.relative(red.arrays["coarse"], -blue.arrays["coarse"]) < 1e-6
+    assert families.relative(red.arrays["coarse"], -blue.arrays["coarse"]) < 1e-6
     y, x = red.numbers["peak"]
     assert 8 <= y < 12
     assert 48 <= x < 52
@@ -66,7 +66,7 @@ def test_the_map_peaks_at_the_planted_block():
 
 @pytest.mark.parametrize("arch", ["googlenet", "resnet50"])
 def test_it_equals_the_weights_on_the_last_maps_and_grad_cam_by_the_number_of_positions(arch):
-    net, pictures = nets.net(arch), [tiny.photo(1), tiny.photo(5)]
+    net, pictures = families.net(arch), [tiny.photo(1), tiny.photo(5)]
     seen = []
     handle = net.module.avgpool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     net.module(net.preprocess(pictures))
@@ -74,10 +74,10 @@ def test_it_equals_the_weights_on_the_last_maps_and_grad_cam_by_the_number_of_po
     gradients = reportgen.compute("grad_cam", net, pictures, target=9)
     for n, one in enumerate(explain(net, pictures, target=9)):
         truth = (net.module.fc.weight[9][:, None, None] * seen[0][n]).sum(0)  # h w
-        assert nets.relative(one.arrays["coarse"], truth.numpy()) < 1e-6
-        places = net.card.resolve("last_conv").places(nets.SIZE)
-        assert nets.relative(one.arrays["map"], reference.enlarged(truth.numpy(), nets.SIZE, *places)) < 1e-6
-        assert nets.relative(one.arrays["coarse"], gradients[n].arrays["coarse"] * truth.numel()) < 1e-6
+        assert families.relative(one.arrays["coarse"], truth.numpy()) < 1e-6
+        places = net.card.resolve("last_conv").places(families.SIZE)
+        assert families.relative(one.arrays["map"], reference.enlarged(truth.numpy(), families.SIZE, *places)) < 1e-6
+        assert families.relative(one.arrays["coarse"], gradients[n].arrays["coarse"] * truth.numel()) < 1e-6
         assert one.numbers["bias"] == pytest.approx(float(net.module.fc.bias[9]), rel=1e-6, abs=1e-9)
 
 
@@ -88,7 +88,7 @@ def test_the_maps_are_those_the_last_average_is_given_though_no_module_returned_
     assert net.card.global_pooling
     found = explain(net, tiny.photo(1), target=2)
     truth = (module.fc.weight[2][:, None, None] * module.maps(net.preprocess([tiny.photo(1)]))[0]).sum(0)
-    assert nets.relative(found.arrays["coarse"], truth.numpy()) < 1e-6
+    assert families.relative(found.arrays["coarse"], truth.numpy()) < 1e-6
     assert found.numbers["bias"] == pytest.approx(float(module.fc.bias[2]), rel=1e-6)
 
 
@@ -102,14 +102,14 @@ def test_on_the_trained_nets_the_mean_of_the_map_and_the_bias_are_the_logit(arch
 
 @pytest.mark.parametrize("arch", ["googlenet", "resnet50"])
 def test_single_precision_agrees_with_double(arch):
-    double = explain(nets.net(arch), tiny.photo(1), target=7)
-    single = explain(nets.net(arch, "fp32"), tiny.photo(1), target=7)
-    assert nets.cosine(double.arrays["coarse"], single.arrays["coarse"]) > 0.999
+    double = explain(families.net(arch), tiny.photo(1), target=7)
+    single = explain(families.net(arch, "fp32"), tiny.photo(1), target=7)
+    assert families.cosine(double.arrays["coarse"], single.arrays["coarse"]) > 0.999
 
 
 @pytest.mark.parametrize("arch", ["alexnet", "vgg16", "squeezenet1_0"])
 def test_nets_that_end_otherwise_have_no_such_map(arch):
-    net = nets.net(arch)
+    net = families.net(arch)
     with pytest.raises(NotApplicable, match="does not end in global average pooling"):
         explain(net, tiny.photo(1))
     with pytest.raises(NotApplicable, match="does not end in global average pooling"):

@@ -11,7 +11,7 @@ from reportgen import images
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, tiny
+from tests import families, tiny
 
 POINTS = ({"left_eye": (20, 24), "nose": (31.5, 40)}, {"left_eye": (9, 30), "nose": (25, 63)}, {"left_eye": (50, 12)})
 
@@ -43,8 +43,8 @@ def change(net, layer, picture, top, left, side):
     """The change of every feature when a square is set to zero after normalisation; rounding is no change."""
     x = net.preprocess([picture])
     hidden = x.clone()
-    for y in range(max(top, 0), min(top + side, nets.SIZE)):
-        for column in range(max(left, 0), min(left + side, nets.SIZE)):
+    for y in range(max(top, 0), min(top + side, families.SIZE)):
+        for column in range(max(left, 0), min(left + side, families.SIZE)):
             hidden[0, :, y, column] = 0
     pairs = list(zip(features(net, layer, x), features(net, layer, hidden), strict=True))
     least = 1e-12 * max(abs(value) for value, _ in pairs)
@@ -70,9 +70,9 @@ def ordered_pairs(changes, **how):
     return [one for one in shares if one is not None]
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_every_measure_equals_plain_loops(arch):
-    net, side, inputs = nets.net(arch), 11, faces()
+    net, side, inputs = families.net(arch), 11, faces()
     found = correspondence(net, inputs, patch=side, random=2)
     corners = [{part: (int(y - 5 + 0.5), int(x - 5 + 0.5)) for part, (x, y) in own.items()} for own in POINTS]
     groups = []

@@ -10,7 +10,7 @@ from reportgen.errors import MethodError
 from reportgen.methods import method
 from reportgen.records import Input
 from reportgen.spec_params import make_params, section_problems
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 FOUND = method("corruption")
 SOME = {"corruptions": ("grey", "blur:3:0.8", "salt_pepper:0.01"), "lambdas": (0.01, 0.1), "sigmas": (1.0,)}
@@ -46,9 +46,9 @@ def class_map(net, x, target):
     return out.numpy()
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_it_is_the_net_and_its_class_map_by_hand_on_each_picture(arch):
-    net = nets.net(arch)
+    net = families.net(arch)
     (artifact,) = corruption(net, [tiny.photo(1)], **SOME)
     target = artifact.numbers["target"]
     for seen, found, coarse in zip(
@@ -57,17 +57,17 @@ def test_in_double_precision_it_is_the_net_and_its_class_map_by_hand_on_each_pic
         x = normalised(net, seen[None])
         with torch.no_grad():
             by_hand = net.module(x)[0].softmax(0).numpy()
-        assert nets.relative(found, by_hand) < 1e-6
-        assert nets.relative(coarse, class_map(net, x, target)) < 1e-6
+        assert families.relative(found, by_hand) < 1e-6
+        assert families.relative(coarse, class_map(net, x, target)) < 1e-6
     assert artifact.arrays["probabilities"].shape == (4, 1000)
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    (double,) = corruption(nets.net(arch), [tiny.photo(1)], target=7, **SOME)
-    (single,) = corruption(nets.net(arch, "fp32"), [tiny.photo(1)], target=7, **SOME)
-    assert nets.relative(single.arrays["probabilities"], double.arrays["probabilities"]) < 1e-3
-    assert nets.cosine(single.arrays["maps"], double.arrays["maps"]) > 0.999
+    (double,) = corruption(families.net(arch), [tiny.photo(1)], target=7, **SOME)
+    (single,) = corruption(families.net(arch, "fp32"), [tiny.photo(1)], target=7, **SOME)
+    assert families.relative(single.arrays["probabilities"], double.arrays["probabilities"]) < 1e-3
+    assert families.cosine(single.arrays["maps"], double.arrays["maps"]) > 0.999
 
 
 def test_the_first_picture_is_untouched_and_the_others_are_damaged_as_they_are_called():

@@ -11,7 +11,7 @@ from torch.nn import functional
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 RULES = {"switches": "deconvnet", "guided": "guided", "gradient": "gradient"}
 LAYERS = {"alexnet": "features.11", "vgg16": "features.22", "googlenet": "inception4e", "resnet50": "layer2"}
@@ -44,9 +44,9 @@ def seed_of(unit, position, start):
 
 
 @pytest.mark.parametrize("start", ["strongest", (1, 2), "map"], ids=str)
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_it_equals_a_reference_in_which_every_relu_call_is_replaced_by_hand(arch, start):
-    net = nets.net(arch)
+    net = families.net(arch)
     x, layer = net.preprocess([tiny.photo(1)]), LAYERS[arch]
     found = deconvnet(net, tiny.photo(1), layer=layer, units=2, start=start)
     value = reference.value_of(net.module, x, layer)
@@ -79,7 +79,7 @@ def test_it_equals_an_explicit_chain_of_transposed_convolutions_and_summing_unpo
             size = (x.shape[-1] + 4 - 7) % 2  # the row and column of the input that no window of the stride reached
             down = functional.conv_transpose2d(down, one.weight, stride=2, padding=2, output_padding=size)
             wanted = cut(down[0], found.arrays["boxes"][u])
-            assert nets.relative(found.arrays[name][u], wanted) < 1e-6
+            assert families.relative(found.arrays[name][u], wanted) < 1e-6
 
 
 def _captum(net, layer, unit, position, kind):
@@ -94,26 +94,26 @@ def _captum(net, layer, unit, position, kind):
 
 @pytest.mark.parametrize("arch", ["alexnet", "vgg16", "resnet50", "googlenet"])
 def test_captum_agrees_except_on_googlenet_whose_relus_it_does_not_see(arch):
-    net, layer = nets.net(arch), LAYERS[arch]
+    net, layer = families.net(arch), LAYERS[arch]
     found = deconvnet(net, tiny.photo(1), layer=layer, units=1)
     unit, position = found.arrays["units"][0], found.arrays["positions"][0]
     for name, kind in {"switches": "NeuronDeconvolution", "guided": "NeuronGuidedBackprop"}.items():
         start = float(found.arrays["activations"][0])
         theirs = cut(_captum(net, layer, unit, position, kind) * start, found.arrays["boxes"][0])
         if arch == "googlenet":
-            assert nets.relative(found.arrays[name][0], theirs) > 0.1
-            assert nets.relative(found.arrays["gradient"][0], theirs) < 1e-6  # it gives the plain gradient there
+            assert families.relative(found.arrays[name][0], theirs) > 0.1
+            assert families.relative(found.arrays["gradient"][0], theirs) < 1e-6  # it gives the plain gradient there
         else:
-            assert nets.relative(found.arrays[name][0], theirs) < 1e-6
+            assert families.relative(found.arrays[name][0], theirs) < 1e-6
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    double = deconvnet(nets.net(arch), tiny.photo(1), layer=LAYERS[arch], units=1)
+    double = deconvnet(families.net(arch), tiny.photo(1), layer=LAYERS[arch], units=1)
     unit, start = [int(double.arrays["units"][0])], [int(p) for p in double.arrays["positions"][0]]
-    single = deconvnet(nets.net(arch, "fp32"), tiny.photo(1), layer=LAYERS[arch], units=unit, start=start)
+    single = deconvnet(families.net(arch, "fp32"), tiny.photo(1), layer=LAYERS[arch], units=unit, start=start)
     for name in (*RULES, "no_switches"):
-        assert nets.cosine(double.arrays[name], single.arrays[name]) > 0.999, name
+        assert families.cosine(double.arrays[name], single.arrays[name]) > 0.999, name
 
 
 def test_a_batch_of_pictures_gives_what_each_gives_alone():
@@ -160,7 +160,7 @@ def test_a_unit_that_fires_nowhere_has_a_projection_of_zero_and_is_named():
 
 
 def test_where_the_field_is_larger_than_the_picture_the_sheet_shows_the_whole_picture():
-    net = nets.net("alexnet")
+    net = families.net("alexnet")
     found = deconvnet(net, tiny.photo(1), layer="features.11", units=1)
     assert found.arrays["switches"].shape[-1] == 163
     (panel,) = method("deconvnet").panels(found)

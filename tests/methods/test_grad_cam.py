@@ -9,7 +9,7 @@ import reportgen
 from reportgen import project
 from reportgen.errors import NotApplicable
 from reportgen.methods import method
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 EARLIER = {"alexnet": "features.4", "vgg16": "features.22", "googlenet": "inception4c", "resnet50": "layer3.2"}
 
@@ -28,53 +28,53 @@ def hand_made(weight):
 
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["last_conv", "earlier"])
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_it_equals_captum_with_every_value_in_the_middle_of_its_field(arch, earlier):
     from captum.attr import LayerGradCam
 
-    net, pictures = nets.net(arch), [tiny.photo(1), tiny.photo(5)]
+    net, pictures = families.net(arch), [tiny.photo(1), tiny.photo(5)]
     layer = EARLIER.get(arch, "features.10") if earlier else net.card.resolve("last_conv").name
     found = explain(net, pictures, layer=layer)
     x = net.preprocess(pictures)
     target = torch.tensor([one.numbers["target"] for one in found])
     captum = LayerGradCam(net.module, net.module.get_submodule(layer)).attribute(x, target).detach()  # N 1 h w
-    places = net.card.resolve(layer).places(nets.SIZE)
+    places = net.card.resolve(layer).places(families.SIZE)
     for n, one in enumerate(found):
-        assert nets.relative(one.arrays["coarse"], captum[n, 0].numpy()) < 1e-6
-        enlarged = reference.enlarged(captum[n, 0].clamp(min=0).numpy(), nets.SIZE, *places)
+        assert families.relative(one.arrays["coarse"], captum[n, 0].numpy()) < 1e-6
+        enlarged = reference.enlarged(captum[n, 0].clamp(min=0).numpy(), families.SIZE, *places)
         assert abs(one.arrays["map"] - enlarged).max() <= 1e-6 * enlarged.max()
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    double = explain(nets.net(arch), tiny.photo(1), target=7)
-    single = explain(nets.net(arch, "fp32"), tiny.photo(1), target=7)
-    assert nets.cosine(double.arrays["coarse"], single.arrays["coarse"]) > 0.999
+    double = explain(families.net(arch), tiny.photo(1), target=7)
+    single = explain(families.net(arch, "fp32"), tiny.photo(1), target=7)
+    assert families.cosine(double.arrays["coarse"], single.arrays["coarse"]) > 0.999
 
 
 def test_a_value_that_a_later_relu_overwrites_is_taken_as_the_layer_returned_it():
-    net = nets.net("alexnet")
+    net = families.net("alexnet")
     x = net.preprocess([tiny.photo(1)])
     value, _, logits = project.layer_gradient(net, x, [3], "features.10")
     by_hand = net.module.features[:11](x).requires_grad_()  # the convolution alone, before the in-place ReLU
     out = net.module.classifier(torch.flatten(net.module.avgpool(net.module.features[12](by_hand.clone().relu())), 1))
     slope = torch.autograd.grad(out[0, 3], by_hand)[0]
     assert by_hand.min() < 0
-    assert nets.relative(value.numpy(), by_hand.detach().numpy()) < 1e-9
-    assert nets.relative(logits.numpy(), out.detach().numpy()) < 1e-9
+    assert families.relative(value.numpy(), by_hand.detach().numpy()) < 1e-9
+    assert families.relative(logits.numpy(), out.detach().numpy()) < 1e-9
     found = explain(net, tiny.photo(1), target=3, layer="features.10").arrays["coarse"]
     truth = (slope.mean(dim=(2, 3), keepdim=True) * by_hand).sum(1)[0].detach().numpy()
-    assert nets.relative(found, truth) < 1e-6
+    assert families.relative(found, truth) < 1e-6
 
 
 @pytest.mark.parametrize("arch", ["googlenet", "resnet50"])
 def test_before_a_global_pooling_the_weights_are_those_of_the_dense_layer_by_the_number_of_positions(arch):
-    net = nets.net(arch)
+    net = families.net(arch)
     x = net.preprocess([tiny.photo(1)])
     value, gradient, _ = project.layer_gradient(net, x, [5], "last_conv")
     positions = value.shape[2] * value.shape[3]
     truth = net.module.fc.weight[5][None, :, None, None].expand_as(gradient) / positions
-    assert nets.relative(gradient.numpy(), truth.numpy()) < 1e-9
+    assert families.relative(gradient.numpy(), truth.numpy()) < 1e-9
 
 
 def test_the_map_peaks_where_the_only_bright_block_is():
@@ -104,8 +104,8 @@ def test_another_class_gives_another_map_and_pictures_are_kept_apart():
     net, pictures = tiny.tiny_net("residual", "fp64"), [tiny.photo(1), tiny.photo(2)]
     together = explain(net, pictures, target=3)
     for picture, one in zip(pictures, together, strict=True):
-        assert nets.relative(one.arrays["coarse"], explain(net, picture, target=3).arrays["coarse"]) < 1e-6
-        assert nets.relative(one.arrays["coarse"], explain(net, picture, target=0).arrays["coarse"]) > 1e-2
+        assert families.relative(one.arrays["coarse"], explain(net, picture, target=3).arrays["coarse"]) < 1e-6
+        assert families.relative(one.arrays["coarse"], explain(net, picture, target=0).arrays["coarse"]) > 1e-2
 
 
 @pytest.mark.parametrize("layer", ["fc", "avgpool", "penultimate", "logits"])

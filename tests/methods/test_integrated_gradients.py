@@ -8,7 +8,7 @@ from torch import nn
 import reportgen
 from reportgen.errors import MethodError
 from reportgen.methods import method
-from tests import nets, tiny
+from tests import families, tiny
 
 MEAN, STD = (
     torch.tensor(c, dtype=torch.float64)[:, None, None] for c in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -33,11 +33,11 @@ def explain(net, pictures, **params):
 
 
 @pytest.mark.parametrize("baseline", ["mean", 0.25], ids=str)
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_it_equals_captum_with_the_same_steps(arch, baseline):
     from captum.attr import IntegratedGradients
 
-    net, pictures = nets.net(arch), [tiny.photo(1), tiny.photo(5)]
+    net, pictures = families.net(arch), [tiny.photo(1), tiny.photo(5)]
     x = net.preprocess(pictures)
     start = torch.zeros_like(x) if baseline == "mean" else ((baseline - MEAN) / STD).expand_as(x)
     found = explain(net, pictures, baseline=baseline, steps=6)
@@ -46,15 +46,15 @@ def test_in_double_precision_it_equals_captum_with_the_same_steps(arch, baseline
         x, start, torch.tensor(target), n_steps=6, method="gausslegendre", internal_batch_size=4
     )
     for one, truth in zip(found, captum.detach().numpy(), strict=True):
-        assert nets.relative(one.arrays["attribution"], truth) < 1e-6
-        assert nets.relative(one.arrays["map"], truth.sum(axis=0)) < 1e-6
+        assert families.relative(one.arrays["attribution"], truth) < 1e-6
+        assert families.relative(one.arrays["map"], truth.sum(axis=0)) < 1e-6
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    double = explain(nets.net(arch), tiny.photo(1), target=7, steps=4)
-    single = explain(nets.net(arch, "fp32"), tiny.photo(1), target=7, steps=4)
-    assert nets.cosine(double.arrays["attribution"], single.arrays["attribution"]) > 0.999
+    double = explain(families.net(arch), tiny.photo(1), target=7, steps=4)
+    single = explain(families.net(arch, "fp32"), tiny.photo(1), target=7, steps=4)
+    assert families.cosine(double.arrays["attribution"], single.arrays["attribution"]) > 0.999
 
 
 @pytest.mark.parametrize("baseline", ["mean", "black", "white", 0.5])
@@ -63,12 +63,12 @@ def test_where_the_slope_is_a_line_both_rules_have_a_closed_form(baseline):
     x = net.preprocess([tiny.photo(1)])[0]
     start = {"mean": 0 * STD, "black": -MEAN / STD, "white": (1 - MEAN) / STD, 0.5: (0.5 - MEAN) / STD}[baseline]
     exact = explain(net, tiny.photo(1), target="much", steps=2, baseline=baseline)
-    assert nets.relative(exact.arrays["attribution"], ((x**2 - start**2) / 2).numpy()) < 1e-6
+    assert families.relative(exact.arrays["attribution"], ((x**2 - start**2) / 2).numpy()) < 1e-6
     assert exact.numbers["residual_share"] < 1e-9
     # Right ends of 4 equal steps: their mean is 5/8 of the way, where Gauss and Legendre have 1/2.
     right = explain(net, tiny.photo(1), target="much", steps=4, baseline=baseline, rule="riemann")
     truth = (x - start) * (start + 5 / 8 * (x - start))
-    assert nets.relative(right.arrays["attribution"], truth.numpy()) < 1e-6
+    assert families.relative(right.arrays["attribution"], truth.numpy()) < 1e-6
     missing = float((truth - (x**2 - start**2) / 2).sum())
     assert right.numbers["residual"] == pytest.approx(missing, rel=1e-6)
 

@@ -13,7 +13,7 @@ from reportgen.methods import method
 from reportgen.methods.invariance import UNRELATED
 from reportgen.records import Artifact, Input
 from reportgen.spec_params import make_params, section_problems
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 FOUND = method("invariance")
 
@@ -35,7 +35,7 @@ def distance(one, other):
     return float(((one - other) ** 2).sum() ** 0.5)
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 @pytest.mark.parametrize(
     ("name", "values", "layer"),
     [
@@ -45,7 +45,7 @@ def distance(one, other):
     ],
 )
 def test_in_double_precision_it_is_a_loop_over_single_pictures_and_pairs(arch, name, values, layer):
-    net, photos = nets.net(arch), [tiny.photo(1), tiny.photo(5)]
+    net, photos = families.net(arch), [tiny.photo(1), tiny.photo(5)]
     path = net.card.resolve(layer).name
     unrelated = [images.view(images.load_image(source), net.card.preprocess) for source in UNRELATED]
     with torch.no_grad():
@@ -74,13 +74,13 @@ def test_in_double_precision_it_is_a_loop_over_single_pictures_and_pairs(arch, n
             assert (artifact.arrays["distance"][alone] == 0).all()
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
     wanted = {"transform": "rotation", "values": (10.0, 90.0, 180.0, 300.0), "target": 7}
-    (double,) = invariance(nets.net(arch), [tiny.photo(1)], **wanted)
-    (single,) = invariance(nets.net(arch, "fp32"), [tiny.photo(1)], **wanted)
-    assert nets.relative(single.arrays["distance"], double.arrays["distance"]) < 1e-3
-    assert nets.relative(single.arrays["probability"], double.arrays["probability"]) < 1e-3
+    (double,) = invariance(families.net(arch), [tiny.photo(1)], **wanted)
+    (single,) = invariance(families.net(arch, "fp32"), [tiny.photo(1)], **wanted)
+    assert families.relative(single.arrays["distance"], double.arrays["distance"]) < 1e-3
+    assert families.relative(single.arrays["probability"], double.arrays["probability"]) < 1e-3
 
 
 class ColourSums(nn.Module):

@@ -8,7 +8,7 @@ import reportgen
 from reportgen import occluding, tape
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods import method
-from tests import nets, reference, tiny
+from tests import families, reference, tiny
 
 CONSTANT = {"black": 0.0, "white": 1.0}
 
@@ -52,7 +52,7 @@ def softmax(logits):
     [("alexnet", "mean"), ("vgg16", 0.3), ("googlenet", "black"), ("resnet50", "white"), ("squeezenet1_0", "mean")],
 )
 def test_in_double_precision_every_array_equals_a_loop_over_full_passes_of_the_plain_net(arch, fill):
-    net, picture, patch, stride = nets.net(arch), tiny.photo(2), 13, 16
+    net, picture, patch, stride = families.net(arch), tiny.photo(2), 13, 16
     # from SqueezeNet's last maps, which are those of classes, no positive signal gets down to the pixels
     layer = "features.12" if arch == "squeezenet1_0" else "last_conv"
     artifact = occlude(net, picture, patch=patch, stride=stride, fill=fill, layer=layer)
@@ -64,15 +64,15 @@ def test_in_double_precision_every_array_equals_a_loop_over_full_passes_of_the_p
     logits, sums = by_hand(net, picture, patch, stride, fill, numbers["layer"], numbers["unit"])
     target = int(net.module(x).argmax())
     assert numbers["target"] == target
-    assert nets.relative(arrays["logit"], logits[..., target]) < 1e-6
-    assert nets.relative(arrays["probability"], softmax(logits)[..., target]) < 1e-6
-    assert nets.relative(arrays["feature_sum"], sums) < 1e-6
+    assert families.relative(arrays["logit"], logits[..., target]) < 1e-6
+    assert families.relative(arrays["probability"], softmax(logits)[..., target]) < 1e-6
+    assert families.relative(arrays["feature_sum"], sums) < 1e-6
     assert np.array_equal(arrays["label"], logits.argmax(axis=-1))
     assert numbers["flips"] == (logits.argmax(axis=-1) != target).mean()
     by_rule = reference.projection(
         net.module, x, numbers["layer"], lambda value: _only(value, numbers["unit"]), "deconvnet"
     )
-    assert nets.relative(arrays["projection"], by_rule[0].numpy()) < 1e-6
+    assert families.relative(arrays["projection"], by_rule[0].numpy()) < 1e-6
 
 
 def _only(value, unit):
@@ -81,30 +81,30 @@ def _only(value, unit):
     return seed
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_the_map_equals_captums_occlusion_of_the_probability(arch):
     from captum.attr import Occlusion
 
-    net, picture = nets.net(arch), tiny.photo(5)
+    net, picture = families.net(arch), tiny.photo(5)
     artifact = occlude(net, picture, patch=24, stride=20, target=7)
     x = net.preprocess([picture])
     captum = Occlusion(lambda inputs: net.module(inputs).softmax(1)).attribute(
         x, sliding_window_shapes=(3, 24, 24), strides=(3, 20, 20), baselines=0, target=7, perturbations_per_eval=9
     )
     for channel in captum[0].detach().numpy():
-        assert nets.relative(artifact.arrays["map"], channel) < 1e-6
+        assert families.relative(artifact.arrays["map"], channel) < 1e-6
     assert artifact.numbers["target"] == 7
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    (double,) = occlude(nets.net(arch), [tiny.photo(1)], patch=20, stride=22, target=7)
-    (single,) = occlude(nets.net(arch, "fp32"), [tiny.photo(1)], patch=20, stride=22, target=7)
+    (double,) = occlude(families.net(arch), [tiny.photo(1)], patch=20, stride=22, target=7)
+    (single,) = occlude(families.net(arch, "fp32"), [tiny.photo(1)], patch=20, stride=22, target=7)
     assert single.numbers["incremental"]
     for name in ("logit", "feature_sum"):
-        assert nets.relative(single.arrays[name], double.arrays[name]) < 1e-4, name
+        assert families.relative(single.arrays[name], double.arrays[name]) < 1e-4, name
     if arch != "vgg16":  # with random weights its probabilities hardly move: by less than single precision resolves
-        assert nets.cosine(double.arrays["map"], single.arrays["map"]) > 0.999
+        assert families.cosine(double.arrays["map"], single.arrays["map"]) > 0.999
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -216,8 +216,8 @@ def test_a_net_whose_pass_cannot_be_run_in_parts_is_run_in_full_and_the_numbers_
     logits, sums = by_hand(net, tiny.photo(1), 10, 11, "mean", "conv", artifact.numbers["unit"])
     assert not artifact.numbers["incremental"]
     assert why in artifact.numbers["why"]
-    assert nets.relative(artifact.arrays["logit"], logits[..., artifact.numbers["target"]]) < 1e-6
-    assert nets.relative(artifact.arrays["feature_sum"], sums) < 1e-6
+    assert families.relative(artifact.arrays["logit"], logits[..., artifact.numbers["target"]]) < 1e-6
+    assert families.relative(artifact.arrays["feature_sum"], sums) < 1e-6
 
 
 def test_a_partial_pass_that_is_wrong_is_found_out(monkeypatch):
@@ -232,7 +232,7 @@ def test_a_partial_pass_that_is_wrong_is_found_out(monkeypatch):
     monkeypatch.setattr(tape, "run_step", wrong)
     found = occlude(net, tiny.photo(1), patch=16, stride=16)
     assert found.numbers["why"] == "a partial pass and a full one disagree"
-    assert nets.relative(found.arrays["logit"], right.arrays["logit"]) < 1e-6
+    assert families.relative(found.arrays["logit"], right.arrays["logit"]) < 1e-6
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_net_that_cannot_be_replayed():
@@ -255,7 +255,7 @@ def test_a_net_without_rectifications_has_every_panel_but_the_projection():
 
 
 def test_a_signal_that_does_not_get_down_to_the_pixels_is_zero_and_not_shown():
-    artifact = occlude(nets.net("squeezenet1_0"), tiny.photo(2), patch=32)
+    artifact = occlude(families.net("squeezenet1_0"), tiny.photo(2), patch=32)
     assert not artifact.arrays["projection"].any()
     assert "projection" not in [panel.name for panel in method("occlusion").panels(artifact)]
 

@@ -6,7 +6,7 @@ import torch
 
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, tiny
+from tests import families, tiny
 
 
 def predict(net, inputs):
@@ -15,7 +15,7 @@ def predict(net, inputs):
 
 
 def test_logits_and_probabilities_are_those_of_the_module_called_by_hand():
-    net = nets.net("squeezenet1_0")
+    net = families.net("squeezenet1_0")
     pictures = [tiny.photo(seed) for seed in (1, 2, 3)]
     artifacts = predict(net, [Input(picture) for picture in pictures])
     for picture, artifact in zip(pictures, artifacts, strict=True):

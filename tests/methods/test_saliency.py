@@ -9,7 +9,7 @@ from reportgen import wording
 from reportgen.errors import NotApplicable
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, tiny
+from tests import families, tiny
 
 
 def saliency(net, pictures, labels=(), **params):
@@ -20,11 +20,11 @@ def saliency(net, pictures, labels=(), **params):
     return found.run(net, inputs, found.params(**params), [])
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_it_equals_autograd_by_hand_and_captum(arch):
     from captum.attr import Saliency
 
-    net = nets.net(arch)
+    net = families.net(arch)
     pictures = [tiny.photo(1), tiny.photo(5)]
     for picture, artifact in zip(pictures, saliency(net, pictures), strict=True):
         x = net.preprocess([picture]).requires_grad_()
@@ -32,17 +32,17 @@ def test_in_double_precision_it_equals_autograd_by_hand_and_captum(arch):
         target = int(logits.argmax())
         assert artifact.numbers["target"] == target
         by_hand = torch.autograd.grad(logits[0, target], x)[0][0].numpy()
-        assert nets.relative(artifact.arrays["gradient"], by_hand) < 1e-6
-        assert nets.relative(artifact.arrays["map"], abs(by_hand).max(axis=0)) < 1e-6
+        assert families.relative(artifact.arrays["gradient"], by_hand) < 1e-6
+        assert families.relative(artifact.arrays["map"], abs(by_hand).max(axis=0)) < 1e-6
         captum = Saliency(net.module).attribute(x, target=target, abs=False).detach()[0].numpy()
-        assert nets.relative(artifact.arrays["gradient"], captum) < 1e-6
+        assert families.relative(artifact.arrays["gradient"], captum) < 1e-6
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    (double,) = saliency(nets.net(arch), [tiny.photo(1)], target=7)
-    (single,) = saliency(nets.net(arch, "fp32"), [tiny.photo(1)], target=7)
-    assert nets.cosine(double.arrays["gradient"], single.arrays["gradient"]) > 0.999
+    (double,) = saliency(families.net(arch), [tiny.photo(1)], target=7)
+    (single,) = saliency(families.net(arch, "fp32"), [tiny.photo(1)], target=7)
+    assert families.cosine(double.arrays["gradient"], single.arrays["gradient"]) > 0.999
 
 
 def test_the_target_can_be_the_label_a_name_or_an_index_and_a_batch_keeps_pictures_apart():
@@ -54,7 +54,7 @@ def test_the_target_can_be_the_label_a_name_or_an_index_and_a_batch_keeps_pictur
     for one, two, three in zip(by_label, by_name, by_index, strict=True):
         assert one.numbers["target_name"] == "garbage truck"
         assert np.array_equal(one.arrays["gradient"], two.arrays["gradient"])
-        assert nets.relative(one.arrays["gradient"], three.arrays["gradient"]) < 1e-6
+        assert families.relative(one.arrays["gradient"], three.arrays["gradient"]) < 1e-6
     with pytest.raises(NotApplicable, match="flower"):
         saliency(net, pictures, ("flower",), target="label")
 

@@ -9,7 +9,7 @@ from reportgen import project
 from reportgen.errors import MethodError
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, tiny
+from tests import families, tiny
 
 
 def explain(name, net, pictures, seed=0, **params):
@@ -21,7 +21,7 @@ def explain(name, net, pictures, seed=0, **params):
     return method(name).run(net, inputs, method(name).params(**params), rngs)
 
 
-def noise_of(i, samples, size=nets.SIZE, seed=0):
+def noise_of(i, samples, size=families.SIZE, seed=0):
     return torch.from_numpy(np.random.default_rng([seed, i]).standard_normal((samples, 3, size, size)))
 
 
@@ -42,11 +42,11 @@ def energy():
     return tiny.net_of(Energy().eval().requires_grad_(False), classes=("much", "little"))
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_in_double_precision_it_equals_the_mean_of_captums_saliency_over_the_same_copies(arch):
     from captum.attr import Saliency
 
-    net = nets.net(arch)
+    net = families.net(arch)
     pictures = [tiny.photo(1), tiny.photo(5)]
     for i, artifact in enumerate(explain("smoothgrad", net, pictures, samples=3, noise=0.2)):
         x = net.preprocess([pictures[i]])
@@ -55,15 +55,15 @@ def test_in_double_precision_it_equals_the_mean_of_captums_saliency_over_the_sam
         noisy = (x + sigma * noise_of(i, 3)).requires_grad_()
         captum = Saliency(net.module).attribute(noisy, target=artifact.numbers["target"], abs=False)
         truth = captum.detach().mean(0).numpy()
-        assert nets.relative(artifact.arrays["attribution"], truth) < 1e-6
-        assert nets.relative(artifact.arrays["map"], abs(truth).max(axis=0)) < 1e-6
+        assert families.relative(artifact.arrays["attribution"], truth) < 1e-6
+        assert families.relative(artifact.arrays["map"], abs(truth).max(axis=0)) < 1e-6
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_single_precision_agrees_with_double(arch):
-    (double,) = explain("smoothgrad", nets.net(arch), [tiny.photo(1)], target=7, samples=3)
-    (single,) = explain("smoothgrad", nets.net(arch, "fp32"), [tiny.photo(1)], target=7, samples=3)
-    assert nets.cosine(double.arrays["attribution"], single.arrays["attribution"]) > 0.999
+    (double,) = explain("smoothgrad", families.net(arch), [tiny.photo(1)], target=7, samples=3)
+    (single,) = explain("smoothgrad", families.net(arch, "fp32"), [tiny.photo(1)], target=7, samples=3)
+    assert families.cosine(double.arrays["attribution"], single.arrays["attribution"]) > 0.999
 
 
 def test_where_the_gradient_is_the_input_the_result_is_the_input_and_the_mean_noise():
@@ -71,7 +71,7 @@ def test_where_the_gradient_is_the_input_the_result_is_the_input_and_the_mean_no
     x, noise = energy().preprocess([tiny.photo(1)])[0], noise_of(0, 5)
     sigma = 0.3 * float(x.max() - x.min())
     truth = (x + sigma * noise.mean(0)).numpy()
-    assert nets.relative(found.arrays["attribution"], truth) < 1e-6
+    assert families.relative(found.arrays["attribution"], truth) < 1e-6
     even, odd = noise[::2].mean(0), noise[1::2].mean(0)
     error = sigma * float((even - odd).norm()) * (3 * 2 / 25) ** 0.5 / np.linalg.norm(truth)
     assert found.numbers["standard_error"] == pytest.approx(error, rel=1e-6)
@@ -84,7 +84,7 @@ def test_without_noise_it_is_saliency_and_one_sample_has_no_error():
     (plain,) = explain("saliency", net, [tiny.photo(1)])
     (calm,) = explain("smoothgrad", net, [tiny.photo(1)], noise=0, samples=4)
     (one,) = explain("smoothgrad", net, [tiny.photo(1)], samples=1)
-    assert nets.relative(calm.arrays["attribution"], plain.arrays["gradient"]) < 1e-6
+    assert families.relative(calm.arrays["attribution"], plain.arrays["gradient"]) < 1e-6
     assert calm.numbers["standard_error"] == pytest.approx(0, abs=1e-12)
     assert one.numbers["standard_error"] is None
     assert "standard error" not in method("smoothgrad").panels(one)[0].caption
@@ -103,7 +103,7 @@ def test_chunks_make_no_difference_and_every_sample_costs_one_gradient(monkeypat
     assert passes == [16, 4]
     monkeypatch.setattr(project, "CHUNK", 3)
     for one, two in zip(together, explain("smoothgrad", net, pictures, samples=10), strict=True):
-        assert nets.relative(one.arrays["attribution"], two.arrays["attribution"]) < 1e-6
+        assert families.relative(one.arrays["attribution"], two.arrays["attribution"]) < 1e-6
 
 
 @pytest.mark.parametrize("wrong", [{"samples": 0}, {"noise": -0.1}, {"noise": float("nan")}, {"noise": float("inf")}])

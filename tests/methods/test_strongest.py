@@ -6,7 +6,7 @@ import torch
 from reportgen.errors import MethodError
 from reportgen.methods import method
 from reportgen.records import Input
-from tests import nets, tiny
+from tests import families, tiny
 
 
 def strongest(net, pictures, **params):
@@ -16,9 +16,9 @@ def strongest(net, pictures, **params):
     return artifact
 
 
-@pytest.mark.parametrize("arch", nets.ARCHS)
+@pytest.mark.parametrize("arch", families.ARCHS)
 def test_it_equals_a_loop_over_pictures_and_units_in_double_precision(arch):
-    net = nets.net(arch)
+    net = families.net(arch)
     pictures = [tiny.photo(seed) for seed in range(10)]  # more than one chunk
     found = strongest(net, pictures, layer="last_conv")
     seen = []
