@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from reportgen import hooks
+from reportgen import entry, hooks
 from reportgen.records import Net
 
 if TYPE_CHECKING:
@@ -116,9 +116,11 @@ def _prepared(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> nn.Module:
         fused = fuse_conv_bn_eval(twin.get_submodule(conv), twin.get_submodule(norm))  # type: ignore[type-var, arg-type]
         twin.set_submodule(conv, fused)
         twin.set_submodule(norm, nn.Identity())
-    for child in twin.modules():
+    for name, child in list(twin.named_modules()):
         if isinstance(child, nn.Conv2d):
             child.to(memory_format=torch.channels_last)
+            if type(child) is nn.Conv2d and entry.fits(child):
+                twin.set_submodule(name, entry.with_quick_way_back(child))
     return twin.eval().requires_grad_(False)
 
 

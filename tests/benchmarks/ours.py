@@ -92,7 +92,7 @@ def grad_cam(ctx):
     def run(k):
         value, gradient, _ = project.layer_gradient(net_of(ctx), x[:k], targets[:k], LAST[ctx.name])
         coarse = (gradient.mean(dim=(2, 3), keepdim=True) * value).sum(dim=1)  # N h w
-        project.enlarged(coarse.clamp(min=0), 224)
+        project.enlarged(coarse.clamp(min=0), 224, net_of(ctx).card.resolve(LAST[ctx.name]).places(224))
 
     return run, n
 
