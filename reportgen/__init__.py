@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reportgen.building import build
     from reportgen.computing import compute
+    from reportgen.datasets import load_dataset
     from reportgen.images import load_image
     from reportgen.nets import load_net
 
 __version__ = "0.1.0"
-__all__ = ["build", "compute", "load_image", "load_net"]
+__all__ = ["build", "compute", "load_dataset", "load_image", "load_net"]
 
 _HOMES = {
     "build": "reportgen.building",
     "compute": "reportgen.computing",
+    "load_dataset": "reportgen.datasets",
     "load_image": "reportgen.images",
     "load_net": "reportgen.nets",
 }

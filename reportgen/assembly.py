@@ -48,7 +48,7 @@ def prepare(spec: Spec, store: Store, options: Options, progress: Progress | Non
     watcher = progress or Quiet()
     chosen = models.choose(spec, store.root, offline=options.offline, allow_code=options.allow_code, say=watcher.say)
     cards = {name: models.card(choice, store) for name, choice in chosen.items()}
-    plan = make_plan(spec, methods(), chosen, cards)
+    plan = make_plan(spec, methods(), chosen, cards, store.root)
     if options.only and not any(_is_asked(cell.id, options.only) for cell in plan.cells):
         known = {section.id for section in spec.sections} | {cell.id for cell in plan.cells if cell.section}
         raise SpecError(f"--only {options.only}: no section or cell has this id. {nearest(options.only, known)}")
@@ -104,7 +104,7 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
 
     watcher.start(len(missing))
     try:
-        filled = fill(asked, store, load, watcher.step)
+        filled = fill(asked, store, load, watcher.step, watcher.say)
     finally:
         watcher.stop()
     return filled if asked is plan else _with_left_out(plan, filled, store, options.only)

@@ -23,13 +23,15 @@ def key_document(
     *,
     image: Mapping[str, Any] | None,
     images: Sequence[Mapping[str, Any] | None] | None = None,
+    dataset: str | None = None,
     uses: Mapping[str, str],
     precision: Precision,
     seed: int,
 ) -> dict[str, Any]:
     """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths).
 
-    `images` are the pictures of a method that looks at a set of them; `image` is None then.
+    `images` are the pictures of a method that looks at a set of them, `dataset` the digest of a data set; `image` is
+    None then.
     """
     document = {
         "schema": keys.KEY_SCHEMA,
@@ -50,6 +52,8 @@ def key_document(
         "precision": precision,
         "seed": seed,
     }
+    if dataset is not None:
+        document["dataset"] = dataset
     return document if images is None else {**document, "images": list(images)}
 
 
@@ -73,7 +77,7 @@ def random_numbers(document: Mapping[str, Any]) -> np.random.Generator:
     import numpy as np
 
     params = {name: value for name, value in document["params"].items() if name != "layer"}
-    shown = document.get("images", document["image"])
+    shown = document.get("images", document.get("dataset", document["image"]))
     parts = [document["method"]["name"], params, shown, document["seed"]]
     return np.random.default_rng(int(keys.digest(parts)[:16], 16))
 

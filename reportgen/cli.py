@@ -126,13 +126,16 @@ def check(spec: SpecFile, allow_code: AllowCode = False, cache: Cache = None) ->
 
 @app.command()
 def fetch(spec: SpecFile, cache: Cache = None) -> None:
-    """Download the weights that a spec names; an unreachable host is given up after 5 seconds and asked once."""
-    from reportgen import models
+    """Download the weights and data sets that a spec names; an unreachable host is given up after 5 seconds."""
+    from reportgen import dataset_fetch, models
     from reportgen.building import store_at
     from reportgen.spec import read_spec
 
-    problems = models.fetch(read_spec(spec), store_at(cache).root, say=lambda text: typer.echo(text, err=True))
-    if problems:
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    read = read_spec(spec)
+    if problems := models.fetch(read, store_at(cache).root, say) + dataset_fetch.fetch(read, say):
         raise SpecError("\n".join(problems))
 
 

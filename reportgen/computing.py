@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast, overload
 
 from reportgen import cells
 from reportgen.errors import MethodError, NotApplicable, nearest
+from reportgen.examples import Dataset
 from reportgen.keys import digest
 from reportgen.methods import methods
+from reportgen.passes import Job, scan
 from reportgen.records import Artifact, Input, Method, Net, Picture
 from reportgen.spec_params import make_params
 from reportgen.store import Store
@@ -21,7 +25,7 @@ Points = Mapping[str, tuple[float, float]]  # part -> (x, y) in pixels of the pi
 def compute(
     method: str,
     net: Net,
-    pictures: Picture | None = None,
+    pictures: Picture | Dataset | None = None,
     *,
     label: str | Sequence[str] = (),
     points: Points | Sequence[Points] = (),
@@ -44,7 +48,7 @@ def compute(
 def compute(
     method: str,
     net: Net,
-    pictures: Picture | Sequence[Picture] | None = None,
+    pictures: Picture | Sequence[Picture] | Dataset | None = None,
     *,
     label: str | Sequence[str] = (),
     points: Points | Sequence[Points] = (),
@@ -54,13 +58,16 @@ def compute(
 ) -> Artifact | list[Artifact]:
     """What a method gives for a picture (H x W x 3, 0..1), or a list of artifacts for a list of pictures.
 
-    A method that looks at a set of images gives one artifact for the whole list. `params` are the method's own, such
+    A method that looks at a set of images gives one artifact for the whole list, one that looks over a data set
+    (`reportgen.load_dataset`) one for the set. `params` are the method's own, such
     as target, layer and units; `label` names what the pictures show; `points` are named places as (x, y) in pixels,
     one mapping for each picture. A store is used only when one is given. Raises MethodError for a wrong param,
     NotApplicable where the method has no meaning on this net.
     """
     found = _method(method)
     filled = _params(found, net, params)
+    if found.scope == "dataset":
+        return _over_dataset(found, net, pictures, filled, seed, store)
     labels = (label,) if isinstance(label, str) else tuple(label)
     many = isinstance(pictures, list | tuple)
     if found.scope == "net":
@@ -77,6 +84,28 @@ def compute(
         return _set(found, net, given, filled, seed, store)
     artifacts = [one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, filled, seed, store)]
     return artifacts if many else artifacts[0]
+
+
+def _over_dataset(method: Method, net: Net, data: Any, params: Any, seed: int, store: Store | None) -> Artifact:
+    """The one artifact of a data set; without a store its parts are kept in a folder that goes with the call."""
+    if not isinstance(data, Dataset):
+        raise MethodError(
+            f"{method.name} looks over a data set: compute({method.name!r}, net, reportgen.load_dataset(source))."
+        )
+    for what in ("masks", "points"):
+        if what in method.needs and not getattr(data, what):
+            raise NotApplicable(f"The pictures of {data.name} come without {what}, which {method.title} needs.")
+    document = _document(method, net, params, seed, dataset=data.digest())
+    found = _stored(store, document)
+    if found is None:
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(method, params, document)
+            outcome = scan(net, data, [job], store or Store(Path(folder)), lambda _: None)[job.key]
+        if isinstance(outcome, Exception):
+            raise outcome
+        _keep(method, outcome, document, store)
+        found = outcome
+    return found
 
 
 def _points(pictures: Sequence[Picture], points: Points | Sequence[Points]) -> list[Points]:
@@ -151,10 +180,10 @@ def _document(
     *,
     image: Mapping[str, Any] | None = None,
     images: Sequence[Mapping[str, Any] | None] | None = None,
+    dataset: str | None = None,
 ) -> dict[str, Any]:
-    return cells.key_document(
-        method, params, net.card, image=image, images=images, uses={}, precision=net.precision, seed=seed
-    )
+    how: dict[str, Any] = {"image": image, "images": images, "dataset": dataset, "precision": net.precision}
+    return cells.key_document(method, params, net.card, uses={}, seed=seed, **how)
 
 
 def _image(method: Method, given: Input) -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ class Row:
     slots: tuple[Slot, ...]  # one per model of the section, in the spec's order
     joint: Figure | None = None  # the one figure that all slots with a figure share
     images: tuple[str, ...] = ()  # ids in the spec, for methods that look at a set of images
+    dataset: str = ""  # what was looked over, in words, for methods that look over a data set
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _block(report: Report, section: SectionSpec, html: str) -> Block:
         drawn = figures_of_row(report.store, method, cells, photo=photo, colors=colors, names=names, known=report.known)
         for one in drawn:
             files |= one.files
-        rows.extend(_rows(section, cells, drawn))
+        rows.extend(_rows(section, cells, drawn, _set_in_words(report, cells)))
     images = {name: place for place, name in enumerate(section.images)}
     panels = {name: place for place, name in enumerate(dict.fromkeys(row.panel for row in rows))}
     rows.sort(key=lambda row: (images.get(row.image or "", -1), panels[row.panel]))  # layers stay as asked for
@@ -120,7 +121,19 @@ def _groups(report: Report, section: SectionSpec) -> Iterator[list[Filled]]:
     yield from groups.values()
 
 
-def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn]) -> Iterator[Row]:
+def _set_in_words(report: Report, cells: list[Filled]) -> str:
+    """The data set of a row: its title, and how many of its pictures were seen."""
+    name = cells[0].cell.dataset
+    if name is None:
+        return ""
+    asked = report.spec.datasets[name]
+    numbers = next((filled.numbers for filled in cells if filled.status == "ok"), {})
+    seen = f", {numbers['pictures']:,} pictures" if numbers else ""
+    lost = f"; {numbers['skipped']:,} more could not be read" if numbers.get("skipped") else ""
+    return f"{asked.title or asked.source}{seen}{lost}"
+
+
+def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn], dataset: str) -> Iterator[Row]:
     """One row per panel; a single one of reasons where no net has anything to show."""
     found = {(cell, one.figure.panel): one.figure for one in drawn for cell in one.figure.cells}
     joint = {one.figure.panel: one.figure for one in drawn if one.joint}
@@ -134,7 +147,7 @@ def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn]) -> Iter
             filled = by_model.get(model)
             figure = found.get((filled.cell.id, panel)) if filled else None
             slots.append(_slot(model, filled, panel, figure))
-        yield Row(first.image, first.layer, panel, label, tuple(slots), joint.get(panel), first.images)
+        yield Row(first.image, first.layer, panel, label, tuple(slots), joint.get(panel), first.images, dataset)
 
 
 def _slot(model: str, filled: Filled | None, panel: str, figure: Figure | None) -> Slot:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from reportgen import images
 from reportgen.cells import key_document, unfit
 from reportgen.errors import ModelError, NotApplicable, SpecError, nearest
+from reportgen.examples import Dataset
 from reportgen.keys import digest, plain
 from reportgen.models import Choice
 from reportgen.records import Card, Cell, Method
@@ -26,33 +28,65 @@ class Plan:
     cards: Mapping[str, Card]
     cells: tuple[Cell, ...]  # what others use first; each id once
     excluded: Mapping[str, str]  # cell id -> why the method does not apply to that net
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)  # by their id in the spec
 
 
 def make_plan(
-    spec: Spec, methods: Mapping[str, Method], models: Mapping[str, Choice], cards: Mapping[str, Card]
+    spec: Spec,
+    methods: Mapping[str, Method],
+    models: Mapping[str, Choice],
+    cards: Mapping[str, Card],
+    memo: Path | None = None,
 ) -> Plan:
-    """The plan of a spec on nets with these cards.
+    """The plan of a spec on nets with these cards; `memo` is a folder that remembers the digests of data sets' files.
 
     Raises SpecError with all layers and classes that no net of their section has.
     """
     _check_names(spec, methods, cards)
-    maker = _Maker(spec, methods, cards, {name: _image_document(spec, name) for name in spec.images})
+    datasets = open_datasets(spec, memo)
+    digests = {name: data.digest() for name, data in datasets.items()}
+    maker = _Maker(spec, methods, cards, {name: _image_document(spec, name) for name in spec.images}, digests)
     cells: dict[str, Cell] = {}
     excluded: dict[str, str] = {}
     for section, model, image, asked, layer in _wanted(spec, methods):
         method = methods[section.method or ""]
         name = _cell_id(section, model, image, layer, asked)
         params, reason = _settled(method, asked, cards[model])
+        dataset = section.dataset if method.scope == "dataset" else None
+        reason = reason or (_unfit_set(method, datasets[dataset]) if dataset else "")
         uses = {} if reason else maker.used(method, model, image)
         beside = {} if reason else maker.beside(method, model, image, params)
         for other in (*uses.values(), *beside.values()):
             cells.setdefault(other.id, other)
         shown = section.images if method.scope == "images" else ()
-        cell = maker.cell(name, method, model, params, image=image, images=shown, uses=uses)
+        cell = maker.cell(name, method, model, params, image=image, images=shown, dataset=dataset, uses=uses)
         cells[name] = replace(cell, section=section.id, layer=layer, beside=beside)
         if reason:
             excluded[name] = reason
-    return Plan(spec, methods, models, cards, tuple(cells.values()), excluded)
+    return Plan(spec, methods, models, cards, tuple(cells.values()), excluded, datasets)
+
+
+def open_datasets(spec: Spec, memo: Path | None = None) -> dict[str, Dataset]:
+    """The data sets that sections of a spec look at, opened; no picture is read.
+
+    `memo` is a folder that remembers the digests of files.
+    """
+    from reportgen.datasets import from_spec
+
+    used = {section.dataset for section in spec.sections}
+    return {
+        name: from_spec(asked, base=spec.path.parent, images=spec.images, memo_dir=memo)
+        for name, asked in spec.datasets.items()
+        if name in used
+    }
+
+
+def _unfit_set(method: Method, data: Dataset) -> str:
+    """Why a data set lacks what the method needs, or an empty text."""
+    for what in ("masks", "points"):
+        if what in method.needs and not getattr(data, what):
+            return f"The pictures of {data.name} come without {what}, which {method.title} needs."
+    return ""
 
 
 def why(cell: Cell, store: Store) -> str:
@@ -129,6 +163,7 @@ class _Maker:
     methods: Mapping[str, Method]
     cards: Mapping[str, Card]
     documents: Mapping[str, Mapping[str, Any]]  # image id -> digest, crop and labels
+    datasets: Mapping[str, str]  # data set id -> digest
 
     def cell(
         self,
@@ -139,6 +174,7 @@ class _Maker:
         *,
         image: str | None = None,
         images: Sequence[str] = (),
+        dataset: str | None = None,
         uses: Mapping[str, Cell] | None = None,
     ) -> Cell:
         """A cell of no section."""
@@ -149,12 +185,13 @@ class _Maker:
             self.cards[model],
             image=self._document(method, image) if image else None,
             images=[self._document(method, one) for one in images] if method.scope == "images" else None,
+            dataset=self.datasets[dataset] if dataset else None,
             uses={used: cell.key for used, cell in uses.items()},
             precision=self.spec.precision,
             seed=self.spec.seed,
         )
-        shown = tuple(images)
-        return Cell(name, "", method.name, model, image, params, None, digest(document), document, uses, shown)
+        key, shown = digest(document), tuple(images)
+        return Cell(name, "", method.name, model, image, params, None, key, document, uses, shown, dataset)
 
     def used(self, method: Method, model: str, image: str | None) -> dict[str, Cell]:
         """The cells that one of the method takes as input, by their method."""

@@ -35,7 +35,7 @@ from reportgen.poster_tiles import (
     spaced,
 )
 from reportgen.records import Panel, Scale
-from reportgen.rows import with_beside
+from reportgen.rows import artifacts_of_row
 
 if TYPE_CHECKING:
     from reportgen.pages import Block, Row, Slot
@@ -136,14 +136,18 @@ def _chosen_rows(block: Block) -> list[Row]:
 
 def _panels(report: Report, row: Row) -> dict[str, Panel]:
     """The row's panel for each net that has it and whose values can be drawn."""
+    cells = [slot.filled for slot in row.slots if slot.filled is not None and slot.status == "ok"]
+    if not cells:
+        return {}
+    method = report.methods[cells[0].cell.method]
+    names = {model: model_name(report, model) for model in report.spec.models}
     found = {}
-    for slot in row.slots:
-        if slot.filled is None or slot.status != "ok":
-            continue
-        for panel in report.methods[slot.filled.cell.method].panels(with_beside(slot.filled, report.known)):
+    for filled, artifact in zip(cells, artifacts_of_row(method, cells, report.known, names), strict=True):
+        for panel in method.panels(artifact):
             if panel.name == row.panel and panel.kind != "table":
                 # the photo has a column of its own
-                found[slot.model] = replace(panel, photo="none") if row.image and panel.photo == "beside" else panel
+                own = replace(panel, photo="none") if row.image and panel.photo == "beside" else panel
+                found[filled.cell.model] = own
     return found
 
 

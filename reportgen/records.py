@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a build with nothing to do imports neither
     import torch
     from numpy.typing import NDArray
 
+    from reportgen.examples import Batch, Dataset, Partial
+
     Picture = NDArray[np.float32]
     """H x W x 3, RGB, 0..1."""
     Array = NDArray[Any]
@@ -181,6 +183,7 @@ class Artifact:
     arrays: Mapping[str, Array]
     numbers: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by method name, as in Method.beside
+    row: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by net's name, as in Method.row
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,26 @@ class Panel:
 Scope = Literal["image", "net", "images", "dataset", "training"]
 
 
+def _not_run(*_: Any) -> list[Artifact]:
+    raise TypeError("a method that looks at a data set is scanned, not run")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How a method looks over a data set: batch by batch, in parts that are stored, then once at what came of it.
+
+    `layers` names the layers (stages and aliases too) whose values `chunk` finds in `Batch.values`; one forward pass
+    serves all methods that look over the same set. `chunk` gets at most sixteen pictures and gives named arrays,
+    `merge` joins what several batches gave, in the order of the set, and must not care how they were cut (None: every
+    array grows along its first axis). `finish` makes the artifact, and may look at single pictures again.
+    """
+
+    chunk: Callable[[Net, Batch, Any], Partial]
+    finish: Callable[[Net, Dataset, Partial, Any, np.random.Generator], Artifact]
+    layers: Callable[[Net, Any], Sequence[str]] | None = None
+    merge: Callable[[Sequence[Partial]], Partial] | None = None
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to look at a net. `params` is a frozen dataclass; a field `layer` means that cells have a layer."""
@@ -255,13 +278,17 @@ class Method:
     scope: Scope
     version: int  # bump by hand when results change
     params: type[Any]
-    run: Callable[[Net, Sequence[Input], Any, Sequence[np.random.Generator]], list[Artifact]]
     panels: Callable[[Artifact], list[Panel]]
     arrays: Mapping[str, str]  # documented arrays: name -> axes, such as "U x 3 x h x w"
-    needs: frozenset[str] = frozenset()  # gradient, relu, global_pooling, generator, checkpoints, masks
+    run: Callable[[Net, Sequence[Input], Any, Sequence[np.random.Generator]], list[Artifact]] = _not_run
+    scan: Scan | None = None  # in place of run, for methods that look at a data set
+    needs: frozenset[str] = frozenset()  # gradient, relu, global_pooling, generator, checkpoints, points, masks
     uses: tuple[str, ...] = ()  # methods whose artifacts on the same net and picture come in as Input.used
     beside: tuple[str, ...] = ()  # methods whose artifacts (same net and layer) panels finds in Artifact.beside; they
     # are no part of the key, so that what is shown beside a result can change without computing the result again
+    row: bool = (
+        False  # whether panels finds the artifacts of all nets of the row in Artifact.row; no part of the key either
+    )
     tiny: Mapping[str, Any] = field(default_factory=dict)  # params for the contract test
     doc: str = ""  # the file's docstring
 
@@ -284,6 +311,7 @@ class Cell:
     document: Mapping[str, Any]  # the canonical key document
     uses: Mapping[str, Cell] = field(default_factory=dict)
     images: tuple[str, ...] = ()  # ids in the spec, for methods that look at a set of images
+    dataset: str | None = None  # id in the spec, for methods that look at a data set
     beside: Mapping[str, Cell] = field(default_factory=dict)  # as in Method.beside
 
 

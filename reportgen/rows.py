@@ -37,11 +37,21 @@ class Drawn:
     joint: bool = False  # all nets of the row share it
 
 
-def with_beside(filled: Filled, known: Mapping[str, Filled]) -> Artifact:
-    """The cell's artifact together with those shown beside it; `known` are a report's filled cells by their key."""
-    artifact = filled.load()
-    beside = {name: known[key].load() for name, key in _beside(filled, known).items()}
-    return replace(artifact, beside=beside) if beside else artifact
+def artifacts_of_row(
+    method: Method, cells: Sequence[Filled], known: Mapping[str, Filled], names: Mapping[str, str]
+) -> list[Artifact]:
+    """The artifacts of cells that are ok, as panels get them: with what is shown beside each, and with all of the row.
+
+    `known` are a report's filled cells by their key, `names` what pages call the nets, by the model's id.
+    """
+    found = []
+    for filled in cells:
+        beside = {name: known[key].load() for name, key in _beside(filled, known).items()}
+        found.append(replace(filled.load(), beside=beside))
+    if not method.row:
+        return found
+    row = {names[filled.cell.model]: artifact for filled, artifact in zip(cells, found, strict=True)}
+    return [replace(artifact, row=row) for artifact in found]
 
 
 def figures_of_row(
@@ -100,7 +110,8 @@ def _draw_row(row: _RowOf) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What the store keeps of a row: the words of every figure, and the pictures."""
     from reportgen import encode
 
-    panels = [row.method.panels(with_beside(cell, row.known)) for cell in row.cells]
+    shown = artifacts_of_row(row.method, row.cells, row.known, row.names)
+    panels = [row.method.panels(artifact) for artifact in shown]
     entries: list[dict[str, Any]] = []
     pictures: list[tuple[str, Colors, bool]] = []
     for name in dict.fromkeys(panel.name for own in panels for panel in own):

@@ -17,6 +17,7 @@ from reportgen import cells as cell_module
 from reportgen import images
 from reportgen.cells import BLOB
 from reportgen.errors import NotApplicable, ReportError
+from reportgen.passes import Job, scan
 from reportgen.plan import Plan
 from reportgen.records import Artifact, Cell, Filled, Input, Method, Net, Status
 from reportgen.store import Corrupt, Record, Store
@@ -29,10 +30,13 @@ Load = Callable[[str], Net]
 Progress = Callable[[str], None]  # called once per finished cell with its id
 
 
-def fill(plan: Plan, store: Store, load: Load, progress: Progress) -> tuple[Filled, ...]:
+def fill(
+    plan: Plan, store: Store, load: Load, progress: Progress, say: Progress = lambda _: None
+) -> tuple[Filled, ...]:
     """Every cell of the plan with its outcome, in the order of the plan.
 
-    `load` gives the net of a model id; it is called only for models with cells to compute.
+    `load` gives the net of a model id; it is called only for models with cells to compute. `say` is told how far a pass
+    over a data set is.
     """
     done: dict[str, Filled] = {}  # by key
     for cell in plan.cells:
@@ -44,7 +48,7 @@ def fill(plan: Plan, store: Store, load: Load, progress: Progress) -> tuple[Fill
         by_key = {cell.key: cell for cell in plan.cells if cell.model == model and cell.key not in done}
         missing = list(by_key.values())
         if missing:
-            _fill_model(plan, missing, store, load, done, progress)
+            _fill_model(plan, missing, store, load, done, progress, say)
     return tuple(replace(done[cell.key], cell=cell) for cell in plan.cells)
 
 
@@ -60,19 +64,54 @@ def from_record(cell: Cell, record: Record, store: Store, *, cached: bool) -> Fi
 
 
 def _fill_model(
-    plan: Plan, missing: Sequence[Cell], store: Store, load: Load, done: dict[str, Filled], progress: Progress
+    plan: Plan,
+    missing: Sequence[Cell],
+    store: Store,
+    load: Load,
+    done: dict[str, Filled],
+    progress: Progress,
+    say: Progress,
 ) -> None:
     try:
         net = load(missing[0].model)
     except Exception as error:
         _fail_all(missing, error, done, progress)
         return
-    for group in _groups(missing):
+    for cells in _by_dataset(missing):
+        _fill_over_dataset(plan, net, cells, store, done, say)
+        for cell in cells:
+            progress(cell.id)
+    for group in _groups([cell for cell in missing if cell.dataset is None]):
         size = CHUNK if plan.methods[group[0].method].scope != "images" else 1  # a set of pictures is a call of its own
         for chunk in cell_module.chunks(group, size):
             _fill_chunk(plan, net, [c for c in chunk if c.key not in done], store, done, progress)
     del net
     _free_memory()
+
+
+def _by_dataset(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells that look over the same data set, so that one pass serves them."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.dataset is not None:
+            groups.setdefault(cell.dataset, []).append(cell)
+    return list(groups.values())
+
+
+def _fill_over_dataset(
+    plan: Plan, net: Net, cells: Sequence[Cell], store: Store, done: dict[str, Filled], say: Progress
+) -> None:
+    data = plan.datasets[cells[0].dataset or ""]
+    jobs = [Job(plan.methods[cell.method], cell.params, cell.document) for cell in cells]
+    started = time.perf_counter()
+    found = scan(net, data, jobs, store, lambda text: say(f"{cells[0].model}, {text}"))
+    seconds = (time.perf_counter() - started) / len(cells)
+    for cell in cells:
+        outcome = found[cell.key]
+        if isinstance(outcome, Exception):
+            _record_failure(cell, outcome, store, done)
+        else:
+            _store(cell, outcome, net, seconds, store, done)
 
 
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -109,16 +148,20 @@ def _fill_chunk(
         return
     seconds = (time.perf_counter() - started) / len(chunk)
     for cell, artifact in zip(chunk, artifacts, strict=True):
-        record = store.put(
-            cell.key,
-            kind="cell",
-            document=cell.document,
-            meta=artifact.numbers,
-            blobs={BLOB: cell_module.to_bytes(artifact.arrays)},
-            provenance={**provenance(net), "seconds": round(seconds, 4)},
-        )
-        done[cell.key] = replace(from_record(cell, record, store, cached=False), seconds=seconds)
+        _store(cell, artifact, net, seconds, store, done)
         progress(cell.id)
+
+
+def _store(cell: Cell, artifact: Artifact, net: Net, seconds: float, store: Store, done: dict[str, Filled]) -> None:
+    record = store.put(
+        cell.key,
+        kind="cell",
+        document=cell.document,
+        meta=artifact.numbers,
+        blobs={BLOB: cell_module.to_bytes(artifact.arrays)},
+        provenance={**provenance(net), "seconds": round(seconds, 4)},
+    )
+    done[cell.key] = replace(from_record(cell, record, store, cached=False), seconds=seconds)
 
 
 def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapping[str, Filled]) -> list[Artifact]:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from reportgen.dataset_labels import LabelsError
+from reportgen.datasets import from_spec
 from reportgen.errors import ImageError
 from reportgen.images import find_image, image_size, load_image
 from reportgen.spec_check import check
@@ -98,9 +100,12 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
         except ImageError as error:
             problems.append(f"{spec.place('images', name, 'source')}: {_lowered(str(error))}")
     for name, dataset in spec.datasets.items():
-        if is_path(dataset.source, ("datasets",)) and not (base / dataset.source).exists():
-            where = spec.place("datasets", name, "source")
-            problems.append(f"{where}: there is no folder or .zip {dataset.source}.")
+        try:
+            from_spec(dataset, base=base, images=spec.images)
+        except LabelsError as error:
+            problems.append(f"{spec.place('datasets', name, 'labels')}: {_lowered(str(error))}")
+        except ImageError as error:
+            problems.append(f"{spec.place('datasets', name, 'source')}: {_lowered(str(error))}")
     if spec.references is not None and not spec.references.is_file():
         problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
     return problems

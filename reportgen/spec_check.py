@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from reportgen.datasets import source_problem
 from reportgen.errors import nearest
 from reportgen.records import Method
 from reportgen.spec_models import (
@@ -47,6 +48,7 @@ def check(source: Source, methods: Mapping[str, Method], archs: Iterable[str]) -
             _check_shape(source, PreprocessSpec, preprocess, ("models", name, "preprocess"))
     _check_ids(source)
     _check_archs(source, sorted(archs))
+    _check_datasets(source)
     for number, section in source.sections():
         _check_section(source, number, section, methods)
     _check_outputs(source)
@@ -134,6 +136,22 @@ def _check_archs(source: Source, archs: list[str]) -> None:
                 source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
 
 
+def _check_datasets(source: Source) -> None:
+    """Sources that mean no path, and what only some sources take; what lies in paths is left to `check_files`."""
+    for name, dataset in source.named("datasets").items():
+        text, way = dataset.get("source"), ("datasets", name)
+        if not isinstance(text, str):
+            continue  # said by the check of shapes
+        if problem := source_problem(text):
+            source.add((*way, "source"), problem)
+            continue
+        for key in ("size", "labels"):
+            if key in dataset and (problem := source_problem(text, **{key: dataset[key]})):
+                source.add((*way, key), problem, key=True)
+        if text in ("images:", "patches:") and source.named("images") == {}:
+            source.add((*way, "source"), f"{text} means the spec's own images; name at least one under `images:`.")
+
+
 def _check_section(source: Source, number: int, section: dict[str, Any], methods: Mapping[str, Method]) -> None:
     way: Key = ("sections", number)
     _check_names(source, (*way, "models"), section.get("models"), source.value.get("models"), "model")
@@ -173,7 +191,8 @@ def _check_scope(source: Source, way: Key, section: dict[str, Any], method: Meth
     if method.scope in looks and "images" in section:
         source.add((*way, "images"), f"{method.name} takes no images; it looks at {looks[method.scope]}.", key=True)
     if method.scope != "dataset" and "dataset" in section:
-        source.add((*way, "dataset"), f"{method.name} takes no dataset.", key=True)
+        looks_at = looks.get(method.scope, "photos")
+        source.add((*way, "dataset"), f"{method.name} takes no dataset; it looks at {looks_at}.", key=True)
     if method.scope == "dataset" and section.get("dataset") is None:
         known = source.named("datasets")
         text = f"Known: {', '.join(known)}." if known else "Name one under `datasets:` first."

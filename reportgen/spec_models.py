@@ -118,8 +118,10 @@ class DatasetSpec(Part):
     """Many photos with classes."""
 
     source: str  # a folder of class folders, a .zip of one, or rendered:, torchvision:, patches:, images:
-    n: int | None = Field(None, ge=1)
+    n: int | None = Field(None, ge=1)  # so many of them, evenly over the classes; so many patches, rendered pictures
     seed: int = Field(0, ge=0)
+    size: int | None = Field(None, ge=1)  # pixels of the sides of rendered pictures
+    labels: str | None = None  # of pictures in no class folders: a file of one label per line, or of file and label
     title: str = ""
 
 

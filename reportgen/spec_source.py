@@ -171,6 +171,7 @@ def _paths(source: Source) -> Iterator[tuple[Key, str]]:
         yield ("images", name, "source"), "relative"
     for name in source.named("datasets"):
         yield ("datasets", name, "source"), "relative"
+        yield ("datasets", name, "labels"), "relative"
     yield ("references",), "absolute"
 
 

@@ -33,6 +33,7 @@ def nothing_to_do(spec: Path, folder: Path, store: Store, only: str) -> int | No
         same = (
             known["asked"] == _asked(spec, only)
             and all(_fingerprint(Path(path)) == mark for path, mark in known["inputs"].items())
+            and _sets(Path(known["base"]), known["sets"]) == known["sets"]
             and known["code"] == _code()
             and known["files"] == _stamps(folder)
             and all(_stamp(Path(path)) == stamp for path, stamp in known["store"].items())
@@ -60,9 +61,12 @@ def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> N
     """Note what a build has made of what: for the next build, and as what `cache gc` must keep."""
     keys = sorted({cell.key for cell in plan.cells if cell.id not in plan.excluded})
     records = [record for key in keys if (record := store.get(key)) is not None]
+    base = plan.spec.path.parent
     known = {
         "asked": _asked(spec, only),
         "inputs": {str(path): _fingerprint(path) for path in _inputs(plan)},
+        "base": str(base),
+        "sets": _sets(base, [asked.source for asked in plan.spec.datasets.values()]),
         "code": _code(),
         "files": _stamps(folder),
         "store": {str(path): _stamp(path) for record in records for path in store.paths(record)},
@@ -77,7 +81,7 @@ def _inputs(plan: Plan) -> Iterable[Path]:
     """Every file outside the program that a report depends on; also folders of photos, for what a pattern finds."""
     from reportgen.images import find_image
 
-    spec = plan.spec
+    spec, base = plan.spec, plan.spec.path.parent
     found = {*spec.files}
     for image in spec.images.values():
         path = find_image(image.source, spec.path.parent)
@@ -85,10 +89,11 @@ def _inputs(plan: Plan) -> Iterable[Path]:
     for choice in plan.models.values():
         found |= {path for path in (choice.resolved.path, choice.missing) if path is not None}
         found |= {path for path in (choice.asked.classes,) if isinstance(path, Path)}
+    found |= {base / asked.labels for asked in spec.datasets.values() if asked.labels}
     if spec.references is not None:
         found.add(spec.references)
     for method in plan.methods.values():
-        found.add(Path(method.run.__code__.co_filename))
+        found.add(Path(method.panels.__code__.co_filename))
     return sorted(found)
 
 
@@ -121,6 +126,13 @@ def _fingerprint(path: Path) -> Any:
     if stamp is None or stamp[0] > LARGE:
         return stamp
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sets(base: Path, sources: Iterable[str]) -> dict[str, str]:
+    """What tells if a data set changed, by its source: of thousands of photos only the stamps are looked at."""
+    from reportgen.datasets import fingerprint
+
+    return {source: fingerprint(source, base=base) for source in sources}
 
 
 def _stamp(path: Path) -> Stamp | None:

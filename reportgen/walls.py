@@ -83,6 +83,7 @@ class Wall:
     scale: str = ""
     joint: bool = False  # one plot a row, as wide as all nets together
     images: tuple[Head, ...] = ()  # what methods that look at a set of images were shown
+    dataset: str = ""  # what methods that look over a data set were shown
 
     @property
     def rowed(self) -> bool:
@@ -190,6 +191,7 @@ class Hanger:
             scale="" if joint or not first else RULES_LONG[first.scale.rule],
             joint=joint,
             images=tuple(Head(image_name(self.report, one), f"image/{one}.html") for one in rows[0].images),
+            dataset=rows[0].dataset,
         )
 
     def _tables(self, slots: Sequence[Slot]) -> tuple[Table, ...]:

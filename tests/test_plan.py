@@ -44,7 +44,7 @@ def note(net, inputs, params, rngs):
 
 
 def method(name, scope, params, **more):
-    return Method(name, name, "", "k", scope, 1, params, note, lambda artifact: [], {"x": "1"}, **more)
+    return Method(name, name, "", "k", scope, 1, params, lambda artifact: [], {"x": "1"}, note, **more)
 
 
 METHODS = {

@@ -57,7 +57,7 @@ def no_files(monkeypatch):
 
 
 def make_plan(machine, names, limit=0, models=("net",)):
-    method = Method("m", "M", "c", "k", "image", 1, Params, machine, lambda artifact: [], {"x": "1"})
+    method = Method("m", "M", "c", "k", "image", 1, Params, lambda artifact: [], {"x": "1"}, machine)
     images = {name: SimpleNamespace(source=name, crop=None, label=(name,)) for name in names}
     spec = SimpleNamespace(images=images, path=Path("spec.yaml"))
     cells = []

@@ -41,7 +41,7 @@ class Nothing:
 
 
 def method(name, scope, params):
-    return Method(name, name.title(), "caption", "key2020", scope, 1, params, lambda *_: [], lambda _: [], {}, tiny={})
+    return Method(name, name.title(), "caption", "key2020", scope, 1, params, lambda _: [], {}, lambda *_: [], tiny={})
 
 
 METHODS = {

@@ -2,9 +2,13 @@
 
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from reportgen.errors import ImageError
+from reportgen.examples import Dataset, Example
 
 SIZE = 64
 CLASSES = ("tabby, tabby cat", "golf_ball", "church", "garbage truck", "gas pump", "tench")
@@ -171,3 +175,36 @@ def photo(seed=0, size=SIZE):
     fine = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed + 1))
     smooth = functional.interpolate(noise, size=(size, size), mode="bilinear")
     return (0.8 * smooth + 0.2 * fine)[0].permute(1, 2, 0).numpy()  # H W 3
+
+
+def example(place, size=SIZE):
+    """A dark disc on a light picture, its upper half a part of it; where and how large it is depends on the place."""
+    rng = np.random.default_rng(place)
+    y, x = rng.uniform(0.35, 0.65, 2) * size
+    rows, columns = np.mgrid[:size, :size]
+    mask = (rows - y) ** 2 + (columns - x) ** 2 < (rng.uniform(0.15, 0.3) * size) ** 2
+    picture = np.where(mask[:, :, None], 0.3, 1.0) * photo(place, size)
+    top = mask & (rows < y)
+    inside = np.argwhere(mask)
+    box = (*inside.min(axis=0).tolist(), *(inside.max(axis=0) + 1).tolist())
+    return Example(picture.astype(np.float32), mask, {"top": top, "bottom": mask & ~top}, {"middle": (x, y)}, box)
+
+
+def dataset(count=20, broken=(), classes=("tabby", "golf ball", "church", "something else"), masks=True):
+    """A labelled set of discs whose pictures of these places cannot be read; the nets know three of four classes."""
+
+    def load(place):
+        if place in broken:
+            raise ImageError(f"The image {place} cannot be read.")
+        return example(place) if masks else Example(example(place).picture)
+
+    return Dataset(
+        "discs",
+        classes,
+        tuple(f"{place}.png" for place in range(count)),
+        tuple(place % len(classes) for place in range(count)),
+        load,
+        lambda: f"discs {count} {sorted(broken)} {classes} {masks}",
+        masks,
+        masks,
+    )

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from reportgen.dataset_files import open_files
+from reportgen.dataset_layouts import in_class_folders
 from reportgen.errors import ImageError
 from reportgen.training.recipe import Augment
 
@@ -98,23 +100,8 @@ def load_photos(
 
 def list_photos(source: Path) -> list[Entry]:
     """The picture files of one folder or zip; a single folder above the class folders is skipped."""
-    if source.is_dir():
-        members = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            members = [info.filename for info in archive.infolist() if not info.is_dir()]
-    else:
-        raise ImageError(f"The data {source} should be a folder of class folders, or a zip of one; it is neither.")
-    paths = [PurePosixPath(member) for member in members if member.lower().endswith(PICTURE_SUFFIXES)]
-    paths = [path for path in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
-    skip = 0
-    if paths and len({path.parts[0] for path in paths}) == 1 and all(len(path.parts) > 2 for path in paths):
-        skip = 1
-    entries = [
-        Entry(source, str(path), path.parts[skip], "/".join(path.parts[skip + 1 :]))
-        for path in paths
-        if len(path.parts) > skip + 1
-    ]
+    members = [member for member in open_files(source).names if member.lower().endswith(PICTURE_SUFFIXES)]
+    entries = [Entry(source, member, label, name) for member, label, name in in_class_folders(members)]
     if not entries:
         raise ImageError(f"The data {source} holds no pictures in class folders, such as cat/1.jpg.")
     return entries

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reportgen import cells, keys
+from reportgen import cells, compute, keys
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods import _check_neighbours, _checked, _of_module, method, methods
 from reportgen.records import Input
@@ -40,6 +40,8 @@ def rngs_of(inputs):
 
 
 def run(found, net):
+    if found.scope == "dataset":
+        return [compute(found.name, net, tiny.dataset(), **found.tiny)]
     inputs = inputs_of(found, net)
     artifacts = found.run(net, inputs, found.params(**found.tiny), rngs_of(inputs))
     assert len(artifacts) == (1 if found.scope == "images" else len(inputs))
@@ -71,6 +73,8 @@ def test_a_method_gives_what_it_documents_twice_the_same_and_leaves_the_net_alon
     artifacts = run(found, net)
     again = run(found, net)
     for artifact, second in zip(artifacts, again, strict=True):
+        if found.scope == "dataset":
+            assert artifact.numbers["pictures"] == len(tiny.dataset())
         assert set(artifact.arrays) == set(found.arrays)
         sizes = {}
         for array, documented in found.arrays.items():

@@ -1,0 +1,67 @@
+"""Labelled pictures and sets of them, as methods meet them: nouns only; `reportgen.datasets` opens the sets.
+
+Axes: N pictures, H W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reportgen.records import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+    """H x W, true where the thing is; of the size of its picture."""
+else:
+    Mask = Any
+
+Partial = Mapping[str, Any]
+"""What a look at some pictures of a data set gave: named arrays, from `Scan.chunk` and for `Scan.merge`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One picture of a data set, and where in it things are, where that is known; all in the picture's own pixels."""
+
+    picture: Picture  # H x W x 3
+    mask: Mask | None = None  # the object; None where the set has no masks
+    parts: Mapping[str, Mask] = field(default_factory=dict)  # part of the object -> where it is visible
+    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # part -> (x, y); visible ones only
+    box: tuple[int, int, int, int] | None = None  # y0 x0 y1 x1 of the object
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled pictures in a fixed order; none is read before it is asked for."""
+
+    name: str  # what pages call it: "photos-val.zip", "rendered world"
+    classes: tuple[str, ...]  # names; those of one class may be several with commas between: "tench, Tinca tinca"
+    names: tuple[str, ...]  # N: what lists call a picture, such as "cat/001.jpg"; unique
+    labels: tuple[int, ...]  # N: indices of classes, -1 where the class is not known
+    load: Callable[[int], Example]  # by place. Raises ImageError for a picture that cannot be read
+    digest: Callable[[], str]  # SHA-256 of everything that decides what `load` gives, wherever the set lies
+    masks: bool = False  # whether every example has a mask
+    points: bool = False  # whether examples have points
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some pictures of a data set as `Method.chunk` gets them; pictures that could not be read are not among them."""
+
+    places: tuple[int, ...]  # N: where they stand in the data set
+    examples: Sequence[Example]
+    labels: tuple[int, ...]  # N: indices of the data set's classes
+    targets: tuple[int, ...]  # N: the same class among the net's own classes, -1 where the net does not have it
+    x: torch.Tensor  # N 3 H W: the net's normalised input
+    values: Mapping[str, torch.Tensor]  # what the layers that the method asked for gave, from one pass
+    rngs: Sequence[np.random.Generator]  # one per picture, whatever the chunks
