@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from reportgen.dataset_files import open_files
 from reportgen.dataset_layouts import in_class_folders
 from reportgen.errors import ImageError
-from reportgen.training.recipe import Augment
+from reportgen.training.recipe import RENDERED, Augment
 
 if TYPE_CHECKING:
     import torch
@@ -70,18 +70,16 @@ def load_photos(
     The squares have `side` pixels. With `classes` the labels count in that list, and a class outside it is an
     ImageError; without, classes are the sorted folder names.
     """
+    rendered = [str(source) for source in sources if str(source).startswith(RENDERED)]
+    if rendered:
+        return _rendered(rendered, side, len(sources), classes, threads)
     entries = sorted(
         (entry for source in sources for entry in list_photos(Path(source))),
         key=lambda e: (e.label, e.name, e.source),
     )
     found = sorted({entry.label for entry in entries})
     names = tuple(found if classes is None else classes)
-    strangers = [label for label in found if label not in names]
-    if strangers:
-        raise ImageError(
-            f"The pictures of {', '.join(map(str, sources))} have classes the net does not know: "
-            f"{', '.join(strangers)}. It knows: {', '.join(names)}."
-        )
+    _check_known(found, names, sources)
     pictures = np.empty((len(entries), side, side, 3), np.uint8)  # N H W C
 
     def fill(index: int) -> str:
@@ -96,6 +94,41 @@ def load_photos(
         lines = list(pool.map(fill, range(len(entries))))
     labels = np.array([names.index(entry.label) for entry in entries], np.int64)
     return PhotoSet(pictures, labels, names, hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def _check_known(found: Sequence[str], names: Sequence[str], sources: Sequence[str | Path]) -> None:
+    strangers = [label for label in found if label not in names]
+    if strangers:
+        raise ImageError(
+            f"The pictures of {', '.join(map(str, sources))} have classes the net does not know: "
+            f"{', '.join(strangers)}. It knows: {', '.join(names)}."
+        )
+
+
+def _rendered(sources: Sequence[str], side: int, count: int, classes: Sequence[str] | None, threads: int) -> PhotoSet:
+    """The pictures of one rendered world, rendered at the size wanted."""
+    from urllib.parse import parse_qsl
+
+    from reportgen.rendered import world
+
+    if count > 1:
+        raise ImageError(f"The data {sources[0]} is a rendered world; it stands alone, without folders beside it.")
+    name, _, query = sources[0].removeprefix(RENDERED).partition("?")
+    asked = dict(parse_qsl(query))
+    if set(asked) - {"n", "seed"} or not all(value.isdigit() for value in asked.values()):
+        raise ImageError(f"The data {sources[0]} should look like rendered:objects?n=4000&seed=1.")
+    data = world(name, int(asked.get("n", 1000)), size=side, seed=int(asked.get("seed", 0)))
+    names = tuple(data.classes if classes is None else classes)
+    _check_known(data.classes, names, sources)
+    pictures = np.empty((len(data), side, side, 3), np.uint8)  # N H W C
+
+    def fill(index: int) -> None:
+        pictures[index] = np.rint(data.load(index).picture * 255)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, range(len(data))))
+    labels = np.array([names.index(data.classes[label]) for label in data.labels], np.int64)
+    return PhotoSet(pictures, labels, names, data.digest())
 
 
 def list_photos(source: Path) -> list[Entry]:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from reportgen.errors import SpecError, nearest
 
+RENDERED = "rendered:"  # how the name of a rendered world begins
+
 
 class Strict(BaseModel):
     """A frozen record that refuses keys it does not know."""
@@ -19,7 +21,10 @@ class Strict(BaseModel):
 
 
 class Data(Strict):
-    """Where the pictures are: folders or zips of class folders; several are joined class by class."""
+    """Where the pictures are: folders or zips of class folders, several joined class by class; or a rendered world.
+
+    `rendered:objects?n=4000&seed=1` renders as many pictures of that world, of the size that the recipe needs.
+    """
 
     train: tuple[str, ...] = Field(min_length=1)
     val: tuple[str, ...] = Field(min_length=1)
@@ -124,7 +129,7 @@ def load_recipe(path: Path, train: Sequence[str] = (), val: Sequence[str] = (), 
 
 
 def _resolved(sources: Sequence[str], folder: Path) -> tuple[str, ...]:
-    return tuple(str((folder / source).resolve()) for source in sources)
+    return tuple(source if source.startswith(RENDERED) else str((folder / source).resolve()) for source in sources)
 
 
 def make_recipe(values: dict[str, Any], where: str = "The recipe") -> Recipe:

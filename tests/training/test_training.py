@@ -341,3 +341,23 @@ def test_plain_lines_are_printed_unless_quiet(folder: Path, tmp_path: Path, caps
     assert out == ""
     assert err.startswith("resnet_mini epoch 1/1: loss ")
     assert err.count("\n") == 1
+
+
+def test_a_rendered_world_can_be_trained_on_without_a_file() -> None:
+    photos = load_photos(["rendered:objects?n=12&seed=4"], 48)
+    assert photos.pictures.shape == (12, 48, 48, 3)
+    assert photos.labels.tolist() == [place % 10 for place in range(12)]
+    again = load_photos(["rendered:objects?n=12&seed=4"], 48, photos.classes)
+    assert np.array_equal(again.pictures, photos.pictures)
+    assert again.digest == photos.digest != load_photos(["rendered:objects?n=12&seed=5"], 48).digest
+    for wrong, words in (
+        (["rendered:objects?n=12", "photos"], "stands alone"),
+        (["rendered:objects?size=9"], r"should look like rendered:objects\?n=4000&seed=1"),
+        (["rendered:objetcs?n=9"], "objects"),
+    ):
+        with pytest.raises(ImageError, match=words):
+            load_photos(wrong, 48)
+    with pytest.raises(ImageError, match="classes the net does not know"):
+        load_photos(["rendered:objects?n=12"], 48, ("cat", "dog"))
+    recipe = load_recipe(ZOO / "rendered" / "resnet.yaml")
+    assert recipe.data.train == ("rendered:objects?n=5000&seed=1",)
