@@ -70,7 +70,7 @@ def general(figures: Sequence[Figure]) -> str:
     if not before:  # they begin with the nets' names
         return "Facts" if figures[0].kind == "table" else ""
     after = _common([title[len(before) :][::-1] for title in titles])[::-1]
-    while len(before) > 1 and not after and before[-1] in {"of", "for", "from", "in"}:
+    while len(before) > 1 and not after and before[-1] in {"of", "for", "from", "in", "on"}:
         before.pop()
     return " ".join([*before, *(["…"] if after else []), *after])
 

@@ -113,7 +113,8 @@ def _pictures(artifact: Artifact) -> Panel:
     sheet = np.full((rows * columns, *images.shape[1:]), np.nan, dtype=images.dtype)
     sheet[: len(images)] = images
     labels = [
-        f"{name}: {_size(reached)}" + (f" (photos: {_size(photos[unit][0])})" if unit in photos else "")
+        f"{_short(name).removeprefix('unit ')}: {_size(reached)}"
+        + (f" ({_size(photos[unit][0])})" if unit in photos else "")
         for name, reached, unit in zip(numbers["names"], numbers["reached"], numbers["units"], strict=True)
     ][: len(images)]
     kind = (
@@ -129,13 +130,14 @@ def _pictures(artifact: Artifact) -> Panel:
         title=f"Gradient ascent on {numbers['stage']}",
         caption=f"Pictures made from noise, without any photo, that drive {len(images)} {kind} as far as "
         f"{numbers['steps']} steps lead. What comes again and again is what a unit answers to; places, numbers and "
-        f"glaring colours are the method's own.{_gain(artifact)}{silent}",
+        f"glaring colours are the method's own. Beside each row stands the activation reached"
+        f"{', in brackets the strongest on a photo of this report' if photos else ''}.{_gain(artifact)}{silent}",
         alt=f"{len(images)} pictures made by gradient ascent for {kind}: textures and parts, "
         f"{'one for each' if len(images) > 1 else 'one picture'}; the first, {_short(numbers['names'][0])}, "
         f"reaches {_size(numbers['reached'][0])}.",
         values=sheet.reshape(rows, columns, *images.shape[1:]),  # rows columns 3 H W
         scale="none",
-        row_labels=tuple(", ".join(labels[i : i + columns]) for i in range(0, len(labels), columns)),
+        row_labels=tuple("\n".join(labels[i : i + columns]) for i in range(0, len(labels), columns)),
         featured=True,
     )
 
