@@ -16,7 +16,7 @@ from reportgen.records import Card, Net, Precision
 from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Store
 
-CARD_VERSION = 1  # bump when cards change: they are kept in the store
+CARD_VERSION = 2
 
 Say = Callable[[str], None]
 

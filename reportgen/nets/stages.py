@@ -157,10 +157,22 @@ def _joined(graph: Graph, conv: int) -> int:
     later = [n for n in dominators(graph) if n >= conv and n in returned and _is_map(graph.nodes[n])]
     if not later:
         return _makers(graph, conv)[0]
-    after = later[1:2]
-    if after and graph.nodes[after[0]].kind == "rectify" and graph.nodes[after[0]].parents == (later[0],):
-        later = after
-    return _outermost(graph, later[0], stage_nodes)
+    return _outermost(graph, _activated(graph, later), stage_nodes)
+
+
+def _activated(graph: Graph, maps: Sequence[int]) -> int:
+    """The first of these values after its batch norm and activation, where nothing else comes between; else itself."""
+    norms = {call.node for call in graph.calls if "BatchNorm" in call.kind}
+    last = maps[0]
+    for node in maps[1:]:
+        if graph.nodes[node].parents != (last,):
+            break
+        if graph.nodes[node].kind in ("rectify", "activation"):
+            return node
+        if node not in norms:
+            break
+        last = node
+    return maps[0]
 
 
 def _fed(graph: Graph) -> int | None:

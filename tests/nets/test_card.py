@@ -63,9 +63,17 @@ STAGES = {
     "shufflenet_v2_x1_0": {1: "conv1", 2: "maxpool", 3: "stage2#1", 4: "stage3#1", 5: "conv5"},
     "alexnet_mini": {2: "features.1", 3: "features.4", 4: "features.11", 5: "features.12"},
     "googlenet_mini": {1: "conv1", 2: "conv3", 3: "inception3b", 4: "inception4c", 5: "inception5b"},
+    "vgg_mini": {0: "features.2", 1: "features.6", 2: "features.13", 3: "features.20", 4: "features.27", 5: "features.28"},
     "resnet_mini": {1: "relu", 2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"},
 }
-LAST_CONV = {"alexnet": "features.11", "vgg16": "features.29", "googlenet": "inception5b", "resnet50": "layer4"}
+LAST_CONV = {
+    "vgg_mini": "features.27",
+    "mobilenet_v2": "features.18",
+    "alexnet": "features.11",
+    "vgg16": "features.29",
+    "googlenet": "inception5b",
+    "resnet50": "layer4",
+}
 PENULTIMATE = {"alexnet": "classifier.5", "googlenet": "avgpool", "resnet50": "avgpool", "densenet121": "classifier@in"}
 DEPTHS = {"alexnet": 8, "vgg16": 16, "googlenet": 22, "resnet18": 18, "resnet50": 50, "densenet121": 121}
 
