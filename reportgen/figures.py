@@ -34,7 +34,7 @@ def draw(
     have in the whole row, by default those that they would have alone. Raises RenderError for a panel that is no
     picture, or whose values do not fit its kind.
     """
-    from reportgen import categories, charts, curves, tiles
+    from reportgen import categories, charts, curves, scatter, tiles
 
     if panel.kind == "image":
         return tiles.image(panel, photo, width)
@@ -50,17 +50,19 @@ def draw(
         return charts.bars(panel, scale, width, color)
     if panel.kind == "curves":
         return curves.single(panel, scale, width, color)
+    if panel.kind == "scatter":
+        return scatter.draw(panel, width)
     raise RenderError(f"The panel {panel.name!r} cannot be drawn as a picture: its kind is {panel.kind!r}.")
 
 
 def scales(panels: Sequence[Panel]) -> list[Scale]:
     """The limits of each panel of a row of nets: one pair for all whose rule is "shared", else their own."""
-    ranges = [(0.0, 0.0) if panel.categories else value_range(panel) for panel in panels]
+    ranges = [(0.0, 0.0) if panel.categories or panel.kind == "scatter" else value_range(panel) for panel in panels]
     shared = [found for panel, found in zip(panels, ranges, strict=True) if panel.scale == "shared"]
     low, high = min((r[0] for r in shared), default=0.0), max((r[1] for r in shared), default=0.0)
     found = []
     for panel, own in zip(panels, ranges, strict=True):
-        if panel.categories:  # whole numbers that stand for names have no scale
+        if panel.categories or panel.kind == "scatter":  # names have no scale, nor have maps without a unit
             found.append(Scale("none", None, None))
         elif panel.scale == "shared":
             found.append(Scale("shared", low, high))

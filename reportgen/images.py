@@ -21,6 +21,8 @@ from reportgen.records import Array, Picture, Preprocess
 if TYPE_CHECKING:
     from PIL import Image
 
+    from reportgen.examples import Mask
+
 # Photos in packages, found without importing these: package -> folder below it.
 GALLERIES = {"skimage": "data", "sklearn": "datasets/images", "matplotlib": "mpl-data/sample_data"}
 SUFFIXES = (
@@ -261,6 +263,20 @@ def view(picture: Picture, preprocess: Preprocess) -> Picture:
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), chosen))
     seen: Picture = _central(pixels, preprocess.size).astype(np.float32) / np.float32(255)  # S S 3
     return seen
+
+
+def view_mask(mask: Mask, preprocess: Preprocess) -> Mask:
+    """A picture's mask (H x W) as the net sees it, S x S: the geometry of `view`, nearest pixels, False outside."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or pixels.dtype != np.bool_ or 0 in pixels.shape:
+        raise ImageError(f"A mask is an array H x W of true and false; this one is {pixels.dtype}, {pixels.shape}.")
+    height, width = _resized(pixels.shape[0], pixels.shape[1], preprocess.resize)
+    if (height, width) != pixels.shape:
+        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST))
+    return _central(pixels[:, :, None], preprocess.size)[:, :, 0]  # S S
 
 
 def _resized(height: int, width: int, short: int) -> tuple[int, int]:

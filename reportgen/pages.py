@@ -130,7 +130,8 @@ def _set_in_words(report: Report, cells: list[Filled]) -> str:
     numbers = next((filled.numbers for filled in cells if filled.status == "ok"), {})
     seen = f", {numbers['pictures']:,} pictures" if numbers else ""
     lost = f"; {numbers['skipped']:,} more could not be read" if numbers.get("skipped") else ""
-    return f"{asked.title or asked.source}{seen}{lost}"
+    short = asked.source if ":" in asked.source else asked.source.rpartition("/")[2]  # no path of the machine
+    return f"{asked.title or short}{seen}{lost}"
 
 
 def _rows(section: SectionSpec, cells: list[Filled], drawn: list[Drawn], dataset: str) -> Iterator[Row]:

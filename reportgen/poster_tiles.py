@@ -144,6 +144,10 @@ def aspect(panel: Panel) -> float:
         from reportgen.curves import ASPECT
 
         return ASPECT
+    if panel.kind == "scatter":
+        from reportgen import scatter
+
+        return scatter.aspect(panel)
     if panel.kind == "grid":
         rows, columns, height, width = shape[0], shape[1], shape[-2], shape[-1]
         return float(rows * height) / float((columns + (panel.boxes is not None)) * width)

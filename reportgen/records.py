@@ -216,6 +216,8 @@ class Panel:
     bars      N                                              horizontal bars named by row_labels, largest first
     curves    lines x points, x in `x`                       lines named by row_labels. With `joint` all nets of the row
                                                              share one plot: colour = net, dash = line
+    scatter   N x 2, y upwards                               points in the colour, shape and number of their category;
+                                                             `groups` has its index for each point, -1 for none
     table     none                                           `rows` under `columns`
 
     scale: "shared" = one pair of limits for all nets in the row, because the numbers can be compared; "own" = this
@@ -241,6 +243,7 @@ class Panel:
     x: Array | None = None
     featured: bool = False  # the panel that stands for the method where there is room for one
     categories: tuple[str, ...] = ()  # heatmap of whole numbers: values[y, x] is an index into these names
+    groups: Array | None = None  # scatter: N whole numbers, the category of each point; -1 where it has none
     joint: bool = False  # curves: the lines of all nets of the row in one plot, one colour per net
 
 

@@ -24,7 +24,10 @@ from reportgen.records import Artifact, Figure, Filled, Method, Panel, Picture, 
 from reportgen.store import Record, Store
 
 # modules whose change means drawing again
-DRAWING = ("rows", "figures", "tiles", "charts", "curves", "categories", "encode", "palettes", "wording")
+DRAWING = (
+    *("rows", "figures", "tiles", "charts", "curves", "scatter", "embedding", "mosaic", "categories"),
+    *("encode", "palettes", "wording", "scoring", "patch_blocks"),
+)
 SAFE_ID = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
@@ -121,7 +124,7 @@ def _draw_row(row: _RowOf) -> tuple[dict[str, Any], dict[str, bytes]]:
             if pixels is not None:
                 entry["blob"] = f"{entry['cells'][0]}.{name}"
                 entry["size"] = [pixels.shape[1], pixels.shape[0]]
-                pictures.append((entry["blob"], pixels, entry["kind"] == "curves"))
+                pictures.append((entry["blob"], pixels, entry["kind"] in {"curves", "scatter"}))
             entries.append(entry)
     with ThreadPoolExecutor(4) as pool:  # the encoder releases the interpreter's lock
         full = list(pool.map(lambda one: encode.webp(one[1], exact=one[2]), pictures))

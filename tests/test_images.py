@@ -21,6 +21,7 @@ from reportgen.images import (
     load_image,
     place_in_view,
     view,
+    view_mask,
 )
 from reportgen.records import Preprocess
 
@@ -92,6 +93,30 @@ def test_the_edges_of_the_view_are_the_edges_of_what_has_a_place():
     places = [place_in_view((x, 4), (8, 8), preprocess) for x in range(8)]
     assert places == [None, None, (0, 2), (1, 2), (2, 2), (3, 2), None, None]
     assert place_in_view((0.5, 0.5), (4, 4), Preprocess(8, 8, MEAN, STD)) == (1.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "size"),
+    [(60, 90, 30, 20), (61, 97, 31, 30), (90, 60, 30, 31), (20, 31, 41, 38), (33, 33, 33, 20), (30, 47, 30, 37)],
+)
+def test_a_mask_is_seen_where_its_picture_is(height, width, resize, size):
+    rows, columns = np.mgrid[:height, :width]
+    mask = (rows - 0.4 * height) ** 2 + (columns - 0.6 * width) ** 2 < (0.25 * min(height, width)) ** 2
+    picture = np.repeat(mask[:, :, None], 3, axis=2).astype(np.float32)
+    preprocess = Preprocess(resize, size, MEAN, STD)
+    seen, bright = view_mask(mask, preprocess), view(picture, preprocess)
+    assert seen.dtype == bool
+    assert seen.shape == (size, size)
+    assert 0.05 < seen.mean() < 0.5
+    assert seen[bright[:, :, 0] == 1].all()
+    assert not seen[bright[:, :, 0] == 0].any()
+    np.testing.assert_array_equal(seen, view(picture, Preprocess(resize, size, MEAN, STD, "nearest"))[:, :, 0] == 1)
+
+
+@pytest.mark.parametrize("mask", [np.ones((4, 4)), np.ones((4, 4, 1), bool), np.ones((0, 4), bool)])
+def test_arrays_that_are_no_masks_are_refused(mask):
+    with pytest.raises(ImageError, match="mask"):
+        view_mask(mask, Preprocess(8, 8, MEAN, STD))
 
 
 def test_a_line_too_narrow_to_resize_is_refused():

@@ -1,15 +1,22 @@
 """reportgen in the run of the peers: `peers.py --extra tests/benchmarks/ours.py --threads 1` of the shared bench.
 
-Every adapter does what the method of that name does to a normalised input, without reading pictures and without pages.
+Every adapter does what the method of that name does to a normalised input, without reading pictures (but in W5) and
+without pages.
 The net is loaded once (its card, the folding of batch norm), as a report does; everything else is inside the time.
 Read the numbers as ratios to the other tools of the same run. Run it with the repository's root in PYTHONPATH.
 """
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
-from peers import ASCENT_SIDE, LAST, MID, occlusion_grids, tool
+from peers import ASCENT_SIDE, FIVE, LAST, MID, TOP_K, jpeg_folder, occlusion_grids, tool
 
-from reportgen import ascent, project, regions, tape
+from reportgen import ascent, hooks, passes, project, regions, strongest_places, tape
+from reportgen.dataset_stream import stream
+from reportgen.datasets import open_dataset
+from reportgen.lean import lean
 from tests import tiny
 
 _nets = {}
@@ -82,6 +89,25 @@ def gradient_ascent(ctx):
         ascent.climb(net, net.card.resolve(MID[ctx.name]), range(n), rng=np.random.default_rng(0), **how)
 
     return run, channels * steps
+
+
+@tool("W5", "reportgen top_patches")
+def top_patches(ctx):
+    """With reading pictures, as the others of W5; without the projections that they do not make."""
+    n, names = ctx.size["dataset"], FIVE[ctx.name]
+    data = open_dataset(str(jpeg_folder()), base=Path())
+
+    def run(k):
+        net, first = net_of(ctx), {name: [] for name in names}
+        quick = lean(net, names)
+        for read in stream(replace(data, names=data.names[:k]), size=passes.BATCH):
+            places, examples = zip(*read, strict=True)
+            values = hooks.run_to(quick, net.preprocess([one.picture for one in examples]), names)
+            for name in names:
+                first[name].append(strongest_places.of_batch(values[name], places, TOP_K, name))
+        return {name: strongest_places.joined(partials) for name, partials in first.items()}
+
+    return run, n
 
 
 @tool("W6", "reportgen grad_cam")

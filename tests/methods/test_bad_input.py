@@ -48,7 +48,8 @@ def test_a_class_that_the_net_does_not_have(net, name, target, words):
 def test_units_out_of_range(net, name):
     params = {**methods()[name].tiny, "units": [3, 99]}
     with pytest.raises(MethodError, match=r"no unit 99.*numbered from 0 to 11"):
-        reportgen.compute(name, net, tiny.photo(1), **params | {"layer": "last"})
+        shown = tiny.dataset(6) if methods()[name].scope == "dataset" else tiny.photo(1)
+        reportgen.compute(name, net, shown, **params | {"layer": "last"})
 
 
 @pytest.mark.parametrize("name", [name for name in PICTURES if "layer" in params_of(name)])

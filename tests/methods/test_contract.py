@@ -96,7 +96,7 @@ def test_a_method_gives_what_it_documents_twice_the_same_and_leaves_the_net_alon
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_panels_have_names_captions_alt_texts_and_values_that_fit_their_kind(name, kind):
-    axes = {"image": {3}, "heatmap": {2}, "grid": {4, 5}, "bars": {1}, "curves": {2}}
+    axes = {"image": {3}, "heatmap": {2}, "grid": {4, 5}, "bars": {1}, "curves": {2}, "scatter": {2}}
     found, net = method(name), tiny.tiny_net(kind)
     for artifact in [] if cells.unfit(found, net.card) else run(found, net):
         panels = found.panels(artifact)

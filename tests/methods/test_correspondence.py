@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+import reportgen
 from reportgen import images
 from reportgen.errors import MethodError, NotApplicable
+from reportgen.examples import Dataset, Example
 from reportgen.methods import method
 from reportgen.records import Input
 from tests import families, tiny
@@ -201,3 +203,86 @@ def test_a_point_that_the_central_crop_cuts_off_counts_as_lacking_and_a_dense_la
     assert found.numbers["names"] == ["picture 1", "picture 2", "face 0"]
     assert found.numbers["features"] == 16
     assert "1 point lies outside" in method("correspondence").panels(found)[1].caption
+
+
+# ------------------------------------------------------------------------------- with the points of a data set
+
+
+CLASSES = ("church", "face", "tench")
+
+
+def pointed(place):
+    """A face at every third place, which has two points, or three; a church has one, a tench none."""
+    x, y = np.random.default_rng(place).uniform(12, 50, 2).tolist()
+    eyes = {"left_eye": (x, y), "nose": (x + 5, y + 8)} | ({"mouth": (x, y + 12)} if place % 2 else {})
+    points = ({"spire": (x, y)}, eyes, {})[place % 3]
+    return Example(tiny.photo(place), points=points)
+
+
+def pointed_set(count=24, load=pointed):
+    names = tuple(f"{CLASSES[n % 3]}/{n}.png" for n in range(count))
+    return Dataset("pointed", CLASSES, names, tuple(n % 3 for n in range(count)), load, lambda: "pointed", points=True)
+
+
+def test_on_a_data_set_it_is_what_it_is_on_the_same_pictures():
+    net, data = tiny.tiny_net("residual", "fp64"), pointed_set()
+    params = {"layer": "stage2", "random": 3, "limit": 6, "least": 3}
+    found = reportgen.compute("part_correspondence", net, data, **params)
+    faces = [1, 4, 7, 10, 13, 19]  # those with a mouth are 1, 7, 13, 19; then the first others
+    assert found.numbers["of"] == "face"
+    assert found.numbers["names"] == [f"face/{place}.png" for place in faces]
+    assert [row["part"] for row in found.numbers["rows"]] == ["left_eye", "mouth", "nose", "random places"]
+    assert found.arrays["shown"].sum(axis=0).tolist() == [6, 4, 6]
+    one = method("correspondence")
+    inputs = [Input(data.load(place).picture, points=data.load(place).points) for place in faces]
+    size, side = 64, round(64 / 6)
+
+    class Drawn:
+        """Draws that give the random places of the data set's cell."""
+
+        def random(self, shape):
+            return (found.arrays["random_corners"].reshape(shape) + 0.5) / (size - side + 1)
+
+    (truth,) = one.run(net, inputs, one.params(layer="stage2", random=3), [Drawn()])
+    for name, values in truth.arrays.items():
+        if name != "strip":
+            assert np.array_equal(found.arrays[name], values), name
+    assert found.arrays["strip"].dtype == np.uint8
+    assert np.allclose(found.arrays["strip"] / 255, truth.arrays["strip"], atol=0.51 / 255)
+    assert [panel.title.startswith("face: ") for panel in method("part_correspondence").panels(found)] == [True] * 3
+
+
+def test_the_sheet_of_a_data_set_shows_its_first_pictures_and_the_class_can_be_asked_for():
+    net = tiny.tiny_net("plain")
+    found = reportgen.compute("part_correspondence", net, pointed_set(36), random=1, limit=12, of="Church")
+    assert found.numbers["of"] == "church"
+    assert len(found.numbers["names"]) == 12
+    assert found.arrays["strip"].shape[:2] == (8, 1)
+    sheet = method("part_correspondence").panels(found)[2]
+    assert len(sheet.row_labels) == len(sheet.values) == 8
+    assert len(found.arrays["shown"]) == 12
+
+
+def test_a_data_set_in_which_nothing_corresponds_says_so():
+    net = tiny.tiny_net("plain")
+
+    def look(data, **params):
+        return reportgen.compute("part_correspondence", net, data, random=1, **params)
+
+    with pytest.raises(MethodError, match=r"has no class 'fase'\. Did you mean 'face'"):
+        look(pointed_set(), of="fase")
+    with pytest.raises(NotApplicable, match="fewer than two pictures of tench with points"):
+        look(pointed_set(), of="tench")
+    with pytest.raises(
+        NotApplicable, match="No part is seen in 5 of the 4 pictures of face; the most frequent is in 4"
+    ):
+        look(pointed_set(12), limit=8, least=5)
+    with pytest.raises(NotApplicable, match="No picture of pointed has a point"):
+        look(pointed_set(load=lambda place: Example(tiny.photo(place))))
+    with pytest.raises(NotApplicable, match="without points"):
+        look(tiny.dataset(8, masks=False))
+    with pytest.raises(MethodError, match="no picture has the point 'ear'"):
+        look(pointed_set(), parts=("ear",))
+    for wrong in ({"limit": 1}, {"least": 1}, {"least": 30}, {"patch": -1}):
+        with pytest.raises(MethodError):
+            method("part_correspondence").params(**wrong)

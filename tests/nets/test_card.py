@@ -63,7 +63,7 @@ STAGES = {
     "shufflenet_v2_x1_0": {1: "conv1", 2: "maxpool", 3: "stage2#1", 4: "stage3#1", 5: "conv5"},
     "alexnet_mini": {2: "features.1", 3: "features.4", 4: "features.11", 5: "features.12"},
     "googlenet_mini": {1: "conv1", 2: "conv3", 3: "inception3b", 4: "inception4c", 5: "inception5b"},
-    "vgg_mini": {0: "features.2", 1: "features.6", 2: "features.13", 3: "features.20", 4: "features.27", 5: "features.28"},
+    "vgg_mini": {level: f"features.{n}" for level, n in enumerate((2, 6, 13, 20, 27, 28))},
     "resnet_mini": {1: "relu", 2: "layer1", 3: "layer2", 4: "layer3", 5: "layer4"},
 }
 LAST_CONV = {
@@ -128,7 +128,7 @@ def test_what_ends_in_global_pooling_and_what_rectifies():
     pooled = {arch: stages.ends_in_global_pooling(graph_of(arch)) for arch in STAGES}
     rectified = {arch: stages.is_rectified(graph_of(arch)) for arch in STAGES}
     assert {arch for arch, yes in pooled.items() if not yes} == {
-        "alexnet", "alexnet_mini", "vgg16", "squeezenet1_0", "mobilenet_v3_small", "convnext_tiny",
+        "alexnet", "alexnet_mini", "vgg16", "vgg_mini", "squeezenet1_0", "mobilenet_v3_small", "convnext_tiny",
     }  # fmt: skip
     assert {arch for arch, yes in rectified.items() if not yes} == {
         "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny",
