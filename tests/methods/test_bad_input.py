@@ -47,8 +47,8 @@ def test_a_class_that_the_net_does_not_have(net, name, target, words):
 @pytest.mark.parametrize("name", [name for name in methods() if "units" in params_of(name)])
 def test_units_out_of_range(net, name):
     params = {**methods()[name].tiny, "units": [3, 99]}
+    shown = tiny.dataset(6) if methods()[name].scope == "dataset" else tiny.photo(1)
     with pytest.raises(MethodError, match=r"no unit 99.*numbered from 0 to 11"):
-        shown = tiny.dataset(6) if methods()[name].scope == "dataset" else tiny.photo(1)
         reportgen.compute(name, net, shown, **params | {"layer": "last"})
 
 
