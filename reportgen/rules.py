@@ -95,18 +95,19 @@ def _redirecting() -> Any:
     class Redirected(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Tensor, items: Tensor, inplace: bool) -> Tensor:
-            ctx.save_for_backward(x > 0, items)
+            value = x.relu_() if inplace else x.relu()
             if inplace:
                 ctx.mark_dirty(x)
-                return x.relu_()
-            return x.relu()
+            ctx.save_for_backward(value, items)
+            return value
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
             (grad,) = grads
-            fired, items = ctx.saved_tensors
-            own = grad * fired
-            dead = items & ~own.flatten(1).any(1)  # N
+            value, items = ctx.saved_tensors
+            own = torch.ops.aten.threshold_backward(grad, value, 0)
+            # sums of absolute values: no copy of a map laid out channels last, and nothing small is squared away
+            dead = items & (torch.linalg.vector_norm(own, 1, dim=tuple(range(1, own.ndim))) == 0)  # N
             if bool(dead.any()):
                 own[dead] = grad[dead].relu()  # where the input is positive the gradient is zero anyway
             return own, None, None
