@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from reportgen import regions, rules
+from reportgen import entry, regions, rules
 from reportgen import tape as tapes
 from reportgen.errors import MethodError
 from reportgen.regions import Window, pair
@@ -122,9 +122,12 @@ def _convolution(tape: Tape, step: Step, signal: Signal) -> dict[int, Window] | 
     if isinstance(padding, str) or not isinstance(step.args[0], Ref) or len(step.reads) != 1:
         return None
     stride, dilation, pads = pair(step.argument("stride")), pair(step.argument("dilation")), pair(padding)
-    data = functional.conv_transpose2d(
-        signal.window.data, weight, None, stride, 0, 0, step.argument("groups"), dilation
-    )  # RU C h w
+    groups, data = step.argument("groups"), signal.window.data
+    if entry.quick(weight, stride, dilation, groups):
+        size = [(side - 1) * s + k for side, s, k in zip(data.shape[2:], stride, weight.shape[2:], strict=True)]
+        data = entry.taken_back(data, entry.way_back(weight, stride[0]), stride[0], 0, (size[0], size[1]))  # RU C h w
+    else:
+        data = functional.conv_transpose2d(data, weight, None, stride, 0, 0, groups, dilation)  # RU C h w
     ys, xs = (own * s - p for own, s, p in zip((signal.window.ys, signal.window.xs), stride, pads, strict=True))
     return {step.reads[0]: Window(ys, xs, data)}
 
