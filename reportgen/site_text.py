@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+from markupsafe import Markup, escape
+
+from reportgen.formulas import formula
 from reportgen.records import Card, Layer
 from reportgen.texts import grouped, percent, si
 
-_TEX = {
-    r"\\partial": "∂",
-    r"\\sum": "∑",
-    r"\\sqrt": "√",
-    r"\\cdot": "·",
-    r"\\times": "×",
-    r"\\(gamma)": "γ",
-    r"\\(sigma)": "σ",
-    r"\\(epsilon)": "ε",
-    r"\\(lambda)": "λ",
-    r"\\(alpha)": "α",
-    r"\\(max|min|log|exp)\b": r"\1 ",
-}
-_LOW = str.maketrans("0123456789aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
-_HIGH = str.maketrans("0123456789+-n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ")
 
-
-def doc_paragraphs(doc: str) -> list[str]:
-    """The paragraphs of a docstring, each on one line, with its formulas in plain letters and signs."""
+def doc_paragraphs(doc: str) -> list[Markup]:
+    """The paragraphs of a docstring as HTML, with its formulas and its names in backticks set as such."""
     parts = re.split(r"\n\s*\n", inspect.cleandoc(doc))
-    return [re.sub(r"\$([^$]+)\$", lambda m: formula(m[1]), " ".join(part.split())) for part in parts if part.strip()]
+    return [Markup("").join(_pieces(" ".join(part.split()))) for part in parts if part.strip()]
 
 
-def formula(tex: str) -> str:
-    """A short formula without its TeX: "z_k^2" -> "zₖ²"."""
-    for pattern, sign in _TEX.items():
-        tex = re.sub(pattern, sign, tex)
-    tex = re.sub(r"_\{([^}]*)\}|_(\w)", lambda m: _lowered(m[1] or m[2]), tex)
-    tex = re.sub(r"\^\{([^}]*)\}|\^(\w)", lambda m: _raised(m[1] or m[2]), tex)
-    return " ".join(re.sub(r"√\{([^}]*)\}", r"√(\1)", tex).replace("{", "").replace("}", "").replace("\\", "").split())
+def _pieces(text: str) -> Iterator[Markup]:
+    for piece in re.split(r"(\$[^$]+\$|`[^`]+`)", text):
+        if piece.startswith("$") and len(piece) > 1:
+            yield formula(piece[1:-1])
+        elif piece.startswith("`") and len(piece) > 1:
+            yield Markup("<code>{}</code>").format(piece[1:-1])
+        else:
+            yield escape(piece)
 
 
 def calendar(day: str | None) -> str:
@@ -113,13 +102,3 @@ def _aligned(rows: list[list[str]]) -> str:
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-def _lowered(text: str) -> str:
-    low = text.translate(_LOW)
-    return low if not any(c.isalnum() and c.isascii() for c in low) else f"_{text}"
-
-
-def _raised(text: str) -> str:
-    high = text.translate(_HIGH)
-    return high if not any(c.isalnum() and c.isascii() for c in high) else f"^{text}"

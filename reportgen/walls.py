@@ -116,7 +116,7 @@ class Hanger:
                 for place, row in enumerate(group)
             )
             walls.append(self._wall(group, heads, lines, prefix))
-        return walls
+        return _said_once(walls)
 
     def joint_tile(self, row: Row) -> Tile:
         """The plot that all nets of a row share, and in words which of them are not in it."""
@@ -146,7 +146,7 @@ class Hanger:
                 lines.append(Line(head, image, tiles))
             heads = tuple(Head(label) for label in labels) if any(labels) else ()
             walls.append(self._wall(group, heads, tuple(lines), prefix, model))
-        return walls
+        return _said_once(walls)
 
     def _joint_line(self, row: Row) -> Line:
         """The plot that this net shares with others, beside the name of its image and layer."""
@@ -270,6 +270,15 @@ def featured(block: Block) -> tuple[Row, ...]:
     """The rows of the panel that stands for the method; all of them where it names none."""
     chosen = {slot.panel for row in block.rows for slot in row.slots if slot.figure and slot.figure.featured}
     return tuple(row for row in block.rows if row.panel in chosen or not row.panel) if chosen else block.rows
+
+
+def _said_once(walls: Sequence[Wall]) -> list[Wall]:
+    """The walls without what they were made from, where the wall before says the same."""
+    shown = [(wall.dataset, wall.images) for wall in walls]
+    return [
+        replace(wall, dataset="", images=()) if place and shown[place] == shown[place - 1] else wall
+        for place, wall in enumerate(walls)
+    ]
 
 
 def telling(block: Block, image: str | None = None) -> Row | None:
