@@ -100,7 +100,7 @@ def _over_dataset(method: Method, net: Net, data: Any, params: Any, seed: int, s
     if found is None:
         with tempfile.TemporaryDirectory() as folder:
             job = Job(method, params, document)
-            outcome = scan(net, data, [job], store or Store(Path(folder)), lambda _: None)[job.key]
+            outcome = scan(net, data, [job], store or Store(Path(folder)), lambda _: None)[job.key].result
         if isinstance(outcome, Exception):
             raise outcome
         _keep(method, outcome, document, store)

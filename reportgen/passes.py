@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -57,37 +57,66 @@ class Job:
         return {"schema": "part-1", "cell": self.key, "part": number, "pictures": PART}
 
 
-def scan(
-    net: Net, data: Dataset, jobs: Sequence[Job], store: Store, say: Callable[[str], None]
-) -> dict[str, Artifact | Exception]:
-    """What each job found on the whole set, or what broke it, by its key; `say` is told how far the pass is.
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to: its artifact, or what broke it, and its seconds, those that all jobs share divided evenly."""
+
+    result: Artifact | Exception
+    seconds: float
+
+
+@dataclass
+class _Pass:
+    """A pass under way: the only thing here that changes."""
+
+    net: Net
+    data: Dataset
+    targets: tuple[int, ...]  # per class of the set: the net's own
+    found: dict[str, list[Partial]]  # by key: what the part in hand gave so far
+    spent: dict[str, float]  # by key: seconds of a job's own
+    broken: dict[str, Exception] = field(default_factory=dict)  # by key
+
+
+def scan(net: Net, data: Dataset, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> dict[str, Outcome]:
+    """What each job came to on the whole set, by its key; `say` is told how far the pass is.
 
     Raises Corrupt where the store held a damaged part; it is set aside then.
     """
+    started = time.perf_counter()
+    targets = tuple(class_of(net, name) for name in data.classes)
+    run = _Pass(net, data, targets, {job.key: [] for job in jobs}, dict.fromkeys((job.key for job in jobs), 0.0))
+    _read_all(run, jobs, store, say)
+    results = {}
+    for job in jobs:
+        began = time.perf_counter()
+        results[job.key] = run.broken.get(job.key) or _finished(net, data, job, store)
+        run.spent[job.key] += time.perf_counter() - began
+    shared = (time.perf_counter() - started - sum(run.spent.values())) / max(1, len(jobs))
+    return {key: Outcome(result, run.spent[key] + shared) for key, result in results.items()}
+
+
+def _read_all(run: _Pass, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> None:
+    """Look over every part of the set that the store lacks for any job, and keep what it gave."""
     from reportgen.dataset_stream import stream
 
+    data, told = run.data, time.monotonic()
     missing = {job.key: _missing(job, len(data), store) for job in jobs}
     first = min((part for parts in missing.values() for part in parts), default=None)
-    targets = tuple(class_of(net, name) for name in data.classes)
-    broken: dict[str, Exception] = {}
-    found: dict[str, list[Partial]] = {job.key: [] for job in jobs}
     skipped: list[tuple[str, str]] = []
-    told = time.monotonic()
     for done, read in _counted(stream(data, start=first * PART, size=BATCH) if first is not None else (), first):
         part, whole = (done - 1) // PART, done % PART == 0 or done == len(data)
-        due = [job for job in jobs if part in missing[job.key] and job.key not in broken]
-        pictures = [(place, one) for place, one in read if isinstance(one, Example)]
+        due = [job for job in jobs if part in missing[job.key] and job.key not in run.broken]
         skipped += [(data.names[place], str(one)) for place, one in read if not isinstance(one, Example)]
-        _look(net, data, targets, due, pictures, found, broken)
-        if whole:
-            for job in due:
-                if job.key not in broken:
-                    _keep(job, part, found[job.key], skipped, store)
-            found, skipped = {job.key: [] for job in jobs}, []
-            if time.monotonic() - told > SECONDS:
-                say(f"{data.name}: {done:,} of {len(data):,} pictures")
-                told = time.monotonic()
-    return {job.key: broken.get(job.key) or _finished(net, data, job, store) for job in jobs}
+        _look(run, due, [(place, one) for place, one in read if isinstance(one, Example)])
+        if not whole:
+            continue
+        for job in due:
+            if job.key not in run.broken:
+                _keep(job, part, run.found[job.key], skipped, store)
+        run.found, skipped = {job.key: [] for job in jobs}, []
+        if time.monotonic() - told > SECONDS:
+            say(f"{data.name}: {done:,} of {len(data):,} pictures")
+            told = time.monotonic()
 
 
 def class_of(net: Net, name: str) -> int:
@@ -114,46 +143,37 @@ def _counted(batches: Iterable[Read], first: int | None) -> Iterator[tuple[int, 
         yield done, read
 
 
-def _look(
-    net: Net,
-    data: Dataset,
-    targets: Sequence[int],
-    jobs: Sequence[Job],
-    pictures: Sequence[tuple[int, Example]],
-    found: Mapping[str, list[Partial]],
-    broken: dict[str, Exception],
-) -> None:
+def _look(run: _Pass, jobs: Sequence[Job], pictures: Sequence[tuple[int, Example]]) -> None:
     """Add what one batch gives each job; where memory is short, half a batch at a time."""
     import torch
 
     if not (jobs and pictures):
         return
     try:
-        given = _batch(net, data, targets, jobs, pictures)
-        partials = {job.key: _chunk(net, job, given, broken) for job in jobs}
+        given = _batch(run, jobs, pictures)
+        partials = {job.key: _chunk(run, job, given) for job in jobs}
     except torch.OutOfMemoryError as error:
         short = error
     except Exception as error:  # the pass itself broke: nothing for anybody
-        broken.update((job.key, error) for job in jobs)
+        run.broken.update((job.key, error) for job in jobs)
         return
     else:
         for key, partial in partials.items():
-            found[key].extend([partial] if partial is not None else [])
+            run.found[key].extend([partial] if partial is not None else [])
         return
     if len(pictures) == 1:
-        broken.update((job.key, short) for job in jobs)
+        run.broken.update((job.key, short) for job in jobs)
         return
     half = len(pictures) // 2
     for some in (pictures[:half], pictures[half:]):
-        _look(net, data, targets, jobs, some, found, broken)
+        _look(run, jobs, some)
 
 
-def _batch(
-    net: Net, data: Dataset, targets: Sequence[int], jobs: Sequence[Job], pictures: Sequence[tuple[int, Example]]
-) -> Batch:
+def _batch(run: _Pass, jobs: Sequence[Job], pictures: Sequence[tuple[int, Example]]) -> Batch:
     """The pictures as all jobs get them, with one pass to the deepest layer that any of them asks for."""
+    net = run.net
     places, examples = zip(*pictures, strict=True)
-    labels = [data.labels[place] for place in places]
+    labels = [run.data.labels[place] for place in places]
     x = net.preprocess([example.picture for example in examples])  # N 3 H W
     asked = {name: net.card.resolve(name).name for job in jobs for name in _layers(net, job)}
     found: dict[str, Tensor] = {}
@@ -161,7 +181,7 @@ def _batch(
         names = list(dict.fromkeys(asked.values()))
         found = hooks.run_to(lean(net, names), x, names)
     values = {name: found[path] for name, path in asked.items()} | found
-    known = tuple(targets[label] if label >= 0 else -1 for label in labels)
+    known = tuple(run.targets[label] if label >= 0 else -1 for label in labels)
     return Batch(places, examples, tuple(labels), known, x, values, ())
 
 
@@ -170,20 +190,23 @@ def _layers(net: Net, job: Job) -> Sequence[str]:
     return job.method.scan.layers(net, job.params) if job.method.scan.layers else ()
 
 
-def _chunk(net: Net, job: Job, given: Batch, broken: dict[str, Exception]) -> Partial | None:
+def _chunk(run: _Pass, job: Job, given: Batch) -> Partial | None:
     """What a job makes of a batch; None, and the reason under `broken`, where it breaks."""
     import numpy as np
     import torch
 
     assert job.method.scan is not None
     rngs = [np.random.default_rng([job.seed, place]) for place in given.places]
+    began = time.perf_counter()
     try:
-        return job.method.scan.chunk(net, replace(given, rngs=rngs), job.params)
+        return job.method.scan.chunk(run.net, replace(given, rngs=rngs), job.params)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        broken[job.key] = error
+        run.broken[job.key] = error
         return None
+    finally:
+        run.spent[job.key] += time.perf_counter() - began
 
 
 def _keep(job: Job, part: int, partials: Sequence[Partial], skipped: Sequence[tuple[str, str]], store: Store) -> None:

@@ -103,15 +103,13 @@ def _fill_over_dataset(
 ) -> None:
     data = plan.datasets[cells[0].dataset or ""]
     jobs = [Job(plan.methods[cell.method], cell.params, cell.document) for cell in cells]
-    started = time.perf_counter()
     found = scan(net, data, jobs, store, lambda text: say(f"{cells[0].model}, {text}"))
-    seconds = (time.perf_counter() - started) / len(cells)
     for cell in cells:
         outcome = found[cell.key]
-        if isinstance(outcome, Exception):
-            _record_failure(cell, outcome, store, done)
+        if isinstance(outcome.result, Exception):
+            _record_failure(cell, outcome.result, store, done)
         else:
-            _store(cell, outcome, net, seconds, store, done)
+            _store(cell, outcome.result, net, outcome.seconds, store, done)
 
 
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:

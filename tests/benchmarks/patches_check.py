@@ -36,9 +36,9 @@ def found_by(net, data, stages):
     with tempfile.TemporaryDirectory() as folder:
         found = passes.scan(net, data, jobs, Store(Path(folder)), lambda _: None)
     for outcome in found.values():
-        if isinstance(outcome, Exception):
-            raise outcome
-    return [found[job.key] for job in jobs]
+        if isinstance(outcome.result, Exception):
+            raise outcome.result
+    return [found[job.key].result for job in jobs]
 
 
 def check(count=300):
