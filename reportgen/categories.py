@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen import palettes, tiles
+from reportgen import palettes, tiles, wording
 from reportgen.charts import DESIGN_WIDTH, FAINT, INK, TYPE, fitted, font_file
 from reportgen.errors import RenderError
 from reportgen.palettes import Colors
@@ -55,7 +55,7 @@ def legend(panel: Panel, colors: Mapping[str, str], most: int = MOST_NAMES) -> l
     names = list(shares(panel))
     own = [name for name in names if colors.get(name, palettes.OTHERS) != palettes.OTHERS]
     shown = own[:most]
-    entries = [(_swatch(panel, colors[name]), name.split(",")[0].replace("_", " ")) for name in shown]
+    entries = [(_swatch(panel, colors[name]), wording.short(name)) for name in shown]
     if left := len(names) - len(shown):
         grey = len(names) > len(own)
         entries.append((_swatch(panel, palettes.OTHERS) if grey else palettes.PAPER, f"{left:,} more"))

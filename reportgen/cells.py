@@ -13,6 +13,8 @@ from reportgen.records import Artifact, Card, Method, Precision
 if TYPE_CHECKING:
     import numpy as np
 
+    from reportgen.examples import Dataset
+
 BLOB = "arrays.safetensors"
 
 
@@ -66,6 +68,14 @@ def unfit(method: Method, card: Card) -> str:
         )
     if "global_pooling" in method.needs and not card.global_pooling:
         return f"{card.facts.title or card.arch} does not end in global average pooling and one dense layer."
+    return ""
+
+
+def unfit_set(method: Method, data: Dataset) -> str:
+    """Why a data set lacks what the method needs, or an empty text."""
+    for what in ("masks", "points"):
+        if what in method.needs and not getattr(data, what):
+            return f"The pictures of {data.name} come without {what}, which {method.title} needs."
     return ""
 
 

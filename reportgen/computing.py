@@ -92,9 +92,8 @@ def _over_dataset(method: Method, net: Net, data: Any, params: Any, seed: int, s
         raise MethodError(
             f"{method.name} looks over a data set: compute({method.name!r}, net, reportgen.load_dataset(source))."
         )
-    for what in ("masks", "points"):
-        if what in method.needs and not getattr(data, what):
-            raise NotApplicable(f"The pictures of {data.name} come without {what}, which {method.title} needs.")
+    if reason := cells.unfit_set(method, data):
+        raise NotApplicable(reason)
     document = _document(method, net, params, seed, dataset=data.digest())
     found = _stored(store, document)
     if found is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reportgen import images
-from reportgen.cells import key_document, unfit
+from reportgen.cells import key_document, unfit, unfit_set
 from reportgen.errors import ModelError, NotApplicable, SpecError, nearest
 from reportgen.examples import Dataset
 from reportgen.keys import digest, plain
@@ -53,7 +53,7 @@ def make_plan(
         name = _cell_id(section, model, image, layer, asked)
         params, reason = _settled(method, asked, cards[model])
         dataset = section.dataset if method.scope == "dataset" else None
-        reason = reason or (_unfit_set(method, datasets[dataset]) if dataset else "")
+        reason = reason or (unfit_set(method, datasets[dataset]) if dataset else "")
         uses = {} if reason else maker.used(method, model, image)
         beside = {} if reason else maker.beside(method, model, image, params)
         for other in (*uses.values(), *beside.values()):
@@ -79,14 +79,6 @@ def open_datasets(spec: Spec, memo: Path | None = None) -> dict[str, Dataset]:
         for name, asked in spec.datasets.items()
         if name in used
     }
-
-
-def _unfit_set(method: Method, data: Dataset) -> str:
-    """Why a data set lacks what the method needs, or an empty text."""
-    for what in ("masks", "points"):
-        if what in method.needs and not getattr(data, what):
-            return f"The pictures of {data.name} come without {what}, which {method.title} needs."
-    return ""
 
 
 def why(cell: Cell, store: Store) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reportgen import palettes, tiles
+from reportgen import palettes, tiles, wording
 from reportgen.charts import DESIGN_WIDTH, FAINT, INK, TYPE, fitted, font_file
 from reportgen.embedding import MOST_NAMES, color, shuffled
 from reportgen.errors import RenderError
@@ -99,7 +99,7 @@ def _checked(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 def _entries(panel: Panel, groups: NDArray[np.int64]) -> list[tuple[int, str]]:
     """The legend's lines: group and words. All names count, also those without a point: nets of a row are alike."""
-    named = [(group, _short(name)) for group, name in enumerate(panel.categories[:MOST_NAMES])]
+    named = [(group, wording.short(name)) for group, name in enumerate(panel.categories[:MOST_NAMES])]
     if left := len(panel.categories) - len(named):
         named.append((MOST_NAMES, f"{left:,} more"))
     if panel.categories and (groups < 0).any():
@@ -120,10 +120,6 @@ def _entry(
         _number(pen, (left + 0.7 * NUMBER * unit, middle), group, unit)
     _mark(sheet, (left + 1.95 * NUMBER * unit, middle), group, 0.3 * NUMBER * unit)
     pen.text((left + SWATCH * unit, middle), fitted(name, font, room), INK if known else FAINT, font, anchor="lm")
-
-
-def _short(name: str) -> str:
-    return name.split(",", maxsplit=1)[0].replace("_", " ")
 
 
 def _columns(entries: Sequence[tuple[int, str]], font: ImageFont.FreeTypeFont, width: int, unit: float) -> int:

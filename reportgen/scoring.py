@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reportgen import wording
 from reportgen.records import Artifact
 
 if TYPE_CHECKING:
@@ -116,16 +117,11 @@ def share(hits: Sequence[bool] | np.ndarray) -> float:
     return float(sum(map(bool, hits)) / len(hits)) if len(hits) else 0.0
 
 
-def short(name: str) -> str:
-    """The first of the names of a class, as people write it."""
-    return name.partition(",")[0].replace("_", " ").strip()
-
-
 def per_class(matrix: np.ndarray, rows: Sequence[int | None], classes: Sequence[str]) -> list[dict[str, Any]]:
     """The right answers of every class that has a row of a confusion matrix, of the set's class names."""
     counts = [int(row.sum()) for row in matrix]
     return [
-        {"name": short(classes[k]), "pictures": counts[i], "top1": float(matrix[i, i] / counts[i])}
+        {"name": wording.short(classes[k]), "pictures": counts[i], "top1": float(matrix[i, i] / counts[i])}
         for i, k in enumerate(rows)
         if k is not None
     ]

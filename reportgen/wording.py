@@ -35,3 +35,13 @@ def peak(values: np.ndarray) -> list[int] | None:
     """The row and column of a map's largest value, the first of equal ones; None where nothing is above zero."""
     y, x = divmod(int(values.argmax()), values.shape[1])
     return [y, x] if values[y, x] > 0 else None
+
+
+def short(name: str) -> str:
+    """The first of the names of a class, as people write it."""
+    return name.partition(",")[0].replace("_", " ").strip()
+
+
+def size(value: float) -> str:
+    """Three digits, without an exponent where a person would write none."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import corrupt, images, palettes, scoring
+from reportgen import corrupt, images, palettes, scoring, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Method, Net, Panel, Scan
 
@@ -103,13 +103,13 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     whole = {name: np.asarray(values) for name, values in partial.items()}
     known = whole["targets"] >= 0
     if not known.any():
-        some = ", ".join(scoring.short(name) for name in data.classes[:4])
+        some = ", ".join(wording.short(name) for name in data.classes[:4])
         raise NotApplicable(
             f"{net.card.facts.title or net.card.arch} knows none of the classes of {data.name} ({some} ...), so there "
             "is no right answer it could give."
         )
     matrix, rows = scoring.confusion(whole["labels"], whole["targets"], whole["answers"][:, 0], len(data.classes))
-    names = [scoring.short(data.classes[k]) if k is not None else OTHER for k in rows]
+    names = [wording.short(data.classes[k]) if k is not None else OTHER for k in rows]
     seen = {name: values[known] for name, values in whole.items()}
     hits = seen["answers"][:, :5] == seen["targets"][:, None]  # N 5
     confidence, correct = seen["probabilities"][:, 0], hits[:, 0]
@@ -187,8 +187,8 @@ def _mistakes(
     told = [
         {
             "picture": data.names[int(seen["places"][n])],
-            "true": scoring.short(data.classes[int(seen["labels"][n])]),
-            "taken_for": scoring.short(net.classes[int(taken[i])]),
+            "true": wording.short(data.classes[int(seen["labels"][n])]),
+            "taken_for": wording.short(net.classes[int(taken[i])]),
             "confidence": float(seen["probabilities"][n, 0]),
             "true_probability": float(probabilities[i, true[i]]),
         }

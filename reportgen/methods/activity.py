@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import units
+from reportgen import units, wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
@@ -109,7 +109,7 @@ def _channels(own: np.ndarray, numbers: Any) -> Panel:
         f"({first}, ...), line by line. All tiles share one scale, from 0 to the sheet's 99th percentile, so a dark "
         "tile is a weak channel.",
         alt=f"Sheet of {len(shown)} activation maps of {numbers['layer']}, sorted by strength; the strongest is "
-        f"channel {shown[0]} with {_size(numbers['strengths'][0])}.",
+        f"channel {shown[0]} with {wording.size(numbers['strengths'][0])}.",
         values=tiles.reshape(-1, columns, *own.shape[1:]),  # rows columns H W
         scale="own",
         unit="activation",
@@ -123,9 +123,9 @@ def _unit(own: np.ndarray, numbers: Any) -> Panel:
         kind="heatmap",
         title=f"Channel {unit} of {numbers['stage']}",
         caption=f"Channel {unit} of {numbers['layer']}, the strongest of those shown, beside the photo. Its largest "
-        f"value is {_size(strength)}; each square is one position.",
+        f"value is {wording.size(strength)}; each square is one position.",
         alt=f"Activation map of channel {unit} of {numbers['layer']} beside the photo; its largest value is "
-        f"{_size(strength)}, and {(own[unit] > 0).mean():.0%} of its positions are active.",
+        f"{wording.size(strength)}, and {(own[unit] > 0).mean():.0%} of its positions are active.",
         values=own[unit],  # H W
         scale="own",
         unit="activation",
@@ -142,18 +142,13 @@ def _bars(own: np.ndarray, numbers: Any) -> Panel:
         caption=f"{len(shown)} of the {numbers['width']} neurons of {numbers['layer']}, the strongest first. "
         f"{numbers['silent']:.0%} of all neurons of the layer stay silent on this picture.",
         alt=f"Bar chart of {len(shown)} neurons of {numbers['layer']}; neuron {shown[0]} leads with "
-        f"{_size(numbers['strengths'][0])} of the {numbers['width']}.",
+        f"{wording.size(numbers['strengths'][0])} of the {numbers['width']}.",
         values=own[shown],
         scale="own",
         unit="activation",
         row_labels=tuple(f"unit {unit}" for unit in shown),
         featured=True,
     )
-
-
-def _size(value: float) -> str:
-    """Three digits, without an exponent where a person would write none."""
-    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 METHOD = Method(

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from reportgen import units
+from reportgen import units, wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
@@ -113,8 +113,8 @@ def _pictures(artifact: Artifact) -> Panel:
     sheet = np.full((rows * columns, *images.shape[1:]), np.nan, dtype=images.dtype)
     sheet[: len(images)] = images
     labels = [
-        f"{_short(name).removeprefix('unit ')}: {_size(reached)}"
-        + (f" ({_size(photos[unit][0])})" if unit in photos else "")
+        f"{wording.short(name).removeprefix('unit ')}: {wording.size(reached)}"
+        + (f" ({wording.size(photos[unit][0])})" if unit in photos else "")
         for name, reached, unit in zip(numbers["names"], numbers["reached"], numbers["units"], strict=True)
     ][: len(images)]
     kind = (
@@ -133,8 +133,8 @@ def _pictures(artifact: Artifact) -> Panel:
         f"glaring colours are the method's own. Beside each row stands the activation reached"
         f"{', in brackets the strongest on a photo of this report' if photos else ''}.{_gain(artifact)}{silent}",
         alt=f"{len(images)} pictures made by gradient ascent for {kind}: textures and parts, "
-        f"{'one for each' if len(images) > 1 else 'one picture'}; the first, {_short(numbers['names'][0])}, "
-        f"reaches {_size(numbers['reached'][0])}.",
+        f"{'one for each' if len(images) > 1 else 'one picture'}; the first, {wording.short(numbers['names'][0])}, "
+        f"reaches {wording.size(numbers['reached'][0])}.",
         values=sheet.reshape(rows, columns, *images.shape[1:]),  # rows columns 3 H W
         scale="none",
         row_labels=tuple("\n".join(labels[i : i + columns]) for i in range(0, len(labels), columns)),
@@ -147,8 +147,12 @@ def _table(artifact: Artifact) -> Panel:
     rows: list[tuple[str, ...]] = []
     for name, unit, reached, start in zip(*(numbers[k] for k in ("names", "units", "reached", "start")), strict=True):
         best, picture = photos.get(unit, (0.0, ""))
-        beside = (f"{_size(best)} ({picture})" if picture else _size(best), _times(reached, best)) if photos else ()
-        rows.append((name, _size(reached), _size(start), *beside))
+        beside = (
+            (f"{wording.size(best)} ({picture})" if picture else wording.size(best), _times(reached, best))
+            if photos
+            else ()
+        )
+        rows.append((name, wording.size(reached), wording.size(start), *beside))
     top = int(artifact.arrays["reached"].argmax())
     return Panel(
         name="numbers",
@@ -157,7 +161,7 @@ def _table(artifact: Artifact) -> Panel:
         caption=f"The strongest activation of each unit of {numbers['layer']} on its finished picture, seen straight. "
         "Beside it what the start gave" + (" and the strongest of the report's own pictures." if photos else "."),
         alt=f"Table of {len(rows)} units of {numbers['layer']} and the activation that gradient ascent reached; "
-        f"the highest is {_size(numbers['reached'][top])}, by {_short(numbers['names'][top])}.",
+        f"the highest is {wording.size(numbers['reached'][top])}, by {wording.short(numbers['names'][top])}.",
         rows=tuple(rows),
         columns=("unit", "activation reached", "at the start")
         + (("strongest picture of the report", "times as far") if photos else ()),
@@ -174,11 +178,11 @@ def _curves(artifact: Artifact) -> Panel:
         caption=f"The strongest activation of {len(lines)} units of {numbers['layer']} after each step{seen}. Lines "
         "that have levelled off would gain little by more steps; the last point is the finished picture.",
         alt=f"Curves of the activation of {len(lines)} units of {numbers['layer']} over {numbers['steps']} steps; "
-        f"{_short(numbers['names'][0])} goes from {_size(numbers['start'][0])} to "
-        f"{_size(numbers['reached'][0])}.",
+        f"{wording.short(numbers['names'][0])} goes from {wording.size(numbers['start'][0])} to "
+        f"{wording.size(numbers['reached'][0])}.",
         values=lines,
         unit="activation",
-        row_labels=tuple(_short(name) for name in numbers["names"][: len(lines)]),
+        row_labels=tuple(wording.short(name) for name in numbers["names"][: len(lines)]),
         columns=("step",),
     )
 
@@ -209,18 +213,8 @@ def _gain(artifact: Artifact) -> str:
     return f" {further} of {len(pairs)} go further than on any picture of this report." if pairs else ""
 
 
-def _short(name: str) -> str:
-    """The first of a class's names."""
-    return name.split(",", maxsplit=1)[0].replace("_", " ")
-
-
 def _times(reached: float, best: float) -> str:
     return f"{reached / best:.1f}" if best > 0 else "silent on them" if reached > 0 else "–"
-
-
-def _size(value: float) -> str:
-    """Three digits, without an exponent where a person would write none."""
-    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 METHOD = Method(

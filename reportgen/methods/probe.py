@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reportgen import linear_probe
+from reportgen import linear_probe, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Card, Method, Net, Panel, Scan
 
@@ -134,8 +134,8 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
         "means": means,
         "spreads": [float(own.accuracy.std()) for own in scores],
         "on_training": [own.on_training for own in scores],
-        "classes": [_short(data.classes[k]) for k in classes],
-        "left_out": [_short(name) for k, name in enumerate(data.classes) if k not in classes],
+        "classes": [wording.short(data.classes[k]) for k in classes],
+        "left_out": [wording.short(name) for k, name in enumerate(data.classes) if k not in classes],
         "known": sum(bool(seen["known"][labels == k].any()) for k in classes),
         "trained_on": params.train,
         "tested_on": len(parted[0].test),
@@ -154,7 +154,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
 def _check_enough(data: Dataset, counts: np.ndarray, classes: Sequence[int], train: int) -> None:
     """Nothing, or MethodError where fewer than two classes have pictures to train and to test on."""
     if len(classes) < 2:
-        had = ", ".join(f"{_short(name)} {count}" for name, count in zip(data.classes, counts[:4], strict=False))
+        had = ", ".join(f"{wording.short(name)} {count}" for name, count in zip(data.classes, counts[:4], strict=False))
         raise MethodError(
             f"A probe needs two classes with more than {train} pictures each, {train} to train on and one or more to "
             f"test; {data.name} has {len(classes)} ({had}{' ...' if len(data.classes) > 4 else ''}). Right would be "
@@ -173,10 +173,6 @@ def _depths(names: Sequence[str], card: Card) -> tuple[list[int], str]:
     after = max(5, *(int(stage[5:]) for stage in card.stages), 5) + 1
     axis = f"stage ({after}: penultimate layer)" if PENULTIMATE in names else "stage"
     return [after if name == PENULTIMATE else int(name[5:]) for name in names], axis
-
-
-def _short(name: str) -> str:
-    return name.partition(",")[0].replace("_", " ").strip()
 
 
 def panels(artifact: Artifact) -> list[Panel]:
