@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from reportgen import __version__, models
+from reportgen import __version__, models, trained
 from reportgen.building import Built, Options, Progress, Quiet
 from reportgen.errors import RenderError, SpecError, nearest
 from reportgen.housekeeping import verify
@@ -31,8 +32,8 @@ def assemble(
     spec = read_spec(path)
     if problems := check_files(spec):
         raise SpecError("\n".join(problems))
+    recheck(folder, store)  # first of all: a plan reads what was trained
     plan = prepare(spec, store, options, watcher)
-    recheck(folder, store)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
     if built.published and not built.failed:
         remember(plan, path, folder, store, options.only)
@@ -41,12 +42,28 @@ def assemble(
     return built
 
 
-def prepare(spec: Spec, store: Store, options: Options, progress: Progress | None = None) -> Plan:
-    """The plan of a spec: which net each model is, their cards, and every cell."""
+def prepare(
+    spec: Spec, store: Store, options: Options, progress: Progress | None = None, *, train: bool = True
+) -> Plan:
+    """The plan of a spec: which net each model is, their cards, and every cell.
+
+    Models with a recipe are trained first where that has not been done; without `train` the plan has untrained nets in
+    their place, and keys of its own for their cells.
+    """
+    watcher = progress or Quiet()
+    courses = trained.courses(spec, store, options.device)
+    plan = _plan(spec, store, options, watcher, courses)
+    if train and any(course.missing for course in courses.values()):  # only once all else is known to be right
+        trained.train_missing(spec, courses, options.device, options.threads, watcher.say)
+        plan = _plan(spec, store, options, watcher, courses)
+    return plan
+
+
+def _plan(spec: Spec, store: Store, options: Options, watcher: Progress, courses: Mapping[str, trained.Course]) -> Plan:
     from reportgen.methods import methods
 
-    watcher = progress or Quiet()
-    chosen = models.choose(spec, store.root, offline=options.offline, allow_code=options.allow_code, say=watcher.say)
+    offline, allow_code = options.offline, options.allow_code
+    chosen = models.choose(spec, store.root, courses, offline=offline, allow_code=allow_code, say=watcher.say)
     cards = {name: models.card(choice, store) for name, choice in chosen.items()}
     plan = make_plan(spec, methods(), chosen, cards, store.root)
     if options.only and not any(_is_asked(cell.id, options.only) for cell in plan.cells):

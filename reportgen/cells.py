@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from reportgen import keys
+from reportgen import keys, patterns
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Card, Method, Precision
 
@@ -29,11 +29,12 @@ def key_document(
     uses: Mapping[str, str],
     precision: Precision,
     seed: int,
+    training: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths).
 
     `images` are the pictures of a method that looks at a set of them, `dataset` the digest of a data set; `image` is
-    None then.
+    None then. `training` are the keys of the runs that a method of that scope looks at.
     """
     document = {
         "schema": keys.KEY_SCHEMA,
@@ -56,6 +57,8 @@ def key_document(
     }
     if dataset is not None:
         document["dataset"] = dataset
+    if training:
+        document["training"] = list(training)
     return document if images is None else {**document, "images": list(images)}
 
 
@@ -68,6 +71,11 @@ def unfit(method: Method, card: Card) -> str:
         )
     if "global_pooling" in method.needs and not card.global_pooling:
         return f"{card.facts.title or card.arch} does not end in global average pooling and one dense layer."
+    if "class_maps" in method.needs and patterns.map_layer(card) is None:
+        return (
+            f"{card.facts.title or card.arch} has no layer of one map per class whose means are its logits, as the "
+            "encoder-decoder (arch: encdec) and SqueezeNet have."
+        )
     return ""
 
 

@@ -103,6 +103,9 @@ def plan(
     from reportgen.plan import why as explain
 
     made, store = _prepared(spec, Options(cache=cache, offline=offline, allow_code=allow_code))
+    for name, choice in made.models.items():
+        if choice.course is not None and choice.course.missing:
+            typer.echo(f"to be trained  {name}  ({choice.course.words})")
     counts = {"cached": 0, "to run": 0, "not applicable": 0}
     for cell in made.cells:
         if not cell.section:
@@ -121,7 +124,9 @@ def check(spec: SpecFile, allow_code: AllowCode = False, cache: Cache = None) ->
     from reportgen.building import Options
 
     made, _ = _prepared(spec, Options(cache=cache, allow_code=allow_code))
-    typer.echo(f"{spec}: {len(made.spec.sections)} sections, {len(made.spec.models)} models, no problems")
+    untrained = sum(choice.course is not None and choice.course.missing > 0 for choice in made.models.values())
+    models = f"{len(made.spec.models)} models{f' ({untrained} to be trained)' if untrained else ''}"
+    typer.echo(f"{spec}: {len(made.spec.sections)} sections, {models}, no problems")
 
 
 @app.command()
@@ -292,7 +297,7 @@ def _prepared(spec: Path, options: Options) -> tuple[Plan, Any]:
     if problems := check_files(read, decode=True):
         raise SpecError("\n".join(problems))
     store = store_at(options.cache)
-    return prepare(read, store, options, _progress()), store
+    return prepare(read, store, options, _progress(), train=False), store
 
 
 def _progress() -> Any:

@@ -66,6 +66,8 @@ def compute(
     """
     found = _method(method)
     filled = _params(found, net, params)
+    if found.scope == "training":
+        raise NotApplicable(f"{method} looks at a run of training, which only the nets have that a report trains.")
     if found.scope == "dataset":
         return _over_dataset(found, net, pictures, filled, seed, store)
     labels = (label,) if isinstance(label, str) else tuple(label)

@@ -27,6 +27,7 @@ FEW_POINTS = 12  # so many have a marker each; of more only some
 MOST_NAMES = 6  # in the legend of one net's lines
 SAME_HUE = 3  # so many lines of a net are told by their dashes alone
 GRID = "#e4e4e4"
+BAND = 0.18  # how opaque the shade around a line is
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class _Stroke:
     x: NDArray[Any]
     y: NDArray[Any]
     style: dict[str, Any]
+    band: NDArray[Any] | None = None  # 2 x points: lowest and highest
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def single(panel: Panel, scale: Scale, width: int, color: str | None = None) -> 
     for index, line in enumerate(lines):
         hue = color if color and len(lines) <= SAME_HUE else palettes.model_color(index)
         style = _style(hue, palettes.dash(index), "", len(line), index, len(lines))
-        strokes.append(_Stroke(x, line, style))
+        strokes.append(_Stroke(x, line, style, _band(panel, index)))
         if index < len(panel.row_labels):
             keys.append(_Key(_words(panel.row_labels[index]), style))
     if len(keys) > MOST_NAMES:
@@ -85,7 +87,7 @@ def joint(
         for index, line in enumerate(lines):
             which = names.index(labels[index]) if several and index < len(labels) else index
             style = _style(one.color, palettes.dash(which), one.marker, len(line), place, len(series))
-            strokes.append(_Stroke(x, line, style))
+            strokes.append(_Stroke(x, line, style, _band(one.panel, index)))
         # where every net has one line, about something else in each, its name goes with the net's
         own = f": {_words(labels[0])}" if labels and not several and len(names) > 1 else ""
         nets.append(_Key(f"{one.name}{own}", {"color": one.color, "marker": one.marker, "linestyle": "-"}))
@@ -116,6 +118,8 @@ def _draw(
     canvas = FigureCanvasAgg(sheet)
     axes = sheet.add_subplot()
     for stroke in strokes:
+        if stroke.band is not None:
+            axes.fill_between(stroke.x, *stroke.band, color=stroke.style["color"], alpha=BAND, linewidth=0)
         axes.plot(stroke.x, stroke.y, linewidth=size / 6, markersize=size / 2, **stroke.style)
     low, high = limits
     axes.set_ylim(low - 0.03 * (high - low), high + 0.04 * (high - low))
@@ -210,11 +214,16 @@ def _lines(panel: Panel) -> tuple[NDArray[np.float64], NDArray[Any]]:
     return values, x
 
 
+def _band(panel: Panel, index: int) -> NDArray[Any] | None:
+    return None if panel.band is None else np.asarray(panel.band, dtype=float)[index]
+
+
 def _limits(panels: Sequence[Panel], scale: Scale) -> tuple[float, float]:
     """Where the vertical axis begins and ends: fixed limits as they are, else zero and all points within."""
     if scale.rule == "fixed" and scale.min is not None and scale.max is not None and scale.max > scale.min:
         return scale.min, scale.max
-    return axis(np.concatenate([_lines(panel)[0].ravel() for panel in panels]), scale)
+    bands = [np.ravel(panel.band) for panel in panels if panel.band is not None]
+    return axis(np.concatenate([*(_lines(panel)[0].ravel() for panel in panels), *bands]), scale)
 
 
 def _words(label: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen.records import Picture
+from reportgen.records import Net, Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,3 +65,28 @@ class Batch:
     x: torch.Tensor  # N 3 H W: the net's normalised input
     values: Mapping[str, torch.Tensor]  # what the layers that the method asked for gave, from one pass
     rngs: Sequence[np.random.Generator]  # one per picture, whatever the chunks
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a training in numbers."""
+
+    epoch: int  # 0 = before training
+    lr: float  # at its last step
+    train_loss: float | None  # with the recipe's label smoothing, on changed pictures, while the weights move; None: 0
+    train_top1: float | None
+    val_loss: float | None  # None in epochs that were not validated
+    val_top1: float | None
+    val_classes: tuple[float, ...] | None  # K: share of each class's validation pictures that is right
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """How a net of the report was trained, as methods of scope "training" meet it in `Input.training`."""
+
+    classes: tuple[str, ...]  # K
+    logs: tuple[tuple[Epoch, ...], ...]  # R: one log per repeat, ascending epochs; the first is the net's own
+    kept: tuple[int, ...]  # epochs whose weights are there, ascending; the last is the end of training
+    net: Callable[[int], Net]  # the net as it was after a kept epoch; the last of them is the report's own net
+    data: Dataset  # pictures to look at: those of the section's data set, else those it was validated on
+    numbers: Mapping[str, Any]  # the recipe in a few words and numbers: seed, batch, learning_rate, pictures ...

@@ -94,6 +94,7 @@ def value_range(panel: Panel) -> tuple[float, float]:
         return (0.0, 0.0)
     values = np.asarray(panel.values)
     if panel.kind in {"bars", "curves"}:  # a bar that ends outside its axis would lie
+        values = values if panel.band is None else np.concatenate([values.ravel(), np.ravel(panel.band)])
         finite = values[np.isfinite(values)]
         return (min(0.0, float(finite.min())), max(0.0, float(finite.max()))) if finite.size else (0.0, 0.0)
     top = tiles.limit(values)

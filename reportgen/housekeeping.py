@@ -39,8 +39,8 @@ def verify(store: Store) -> tuple[int, int]:
 def collect(store: Store, *, dry_run: bool, grace_hours: float) -> tuple[int, int]:
     """Files and bytes removed (or that would be): cells of no report that still lies in its folder, and lone blobs.
 
-    Cards, figures and fonts are small or quick to make again: they stay while younger than the grace time. Records go
-    before blobs, so that no record ever names a blob that is gone.
+    Cards, figures and fonts are small or quick to make again: they stay while younger than the grace time, as do
+    trainings that were broken off. Records go before blobs, so that no record ever names a blob that is gone.
     """
     oldest = time.time() - grace_hours * 3600
     wanted = _wanted(store)
@@ -58,6 +58,9 @@ def collect(store: Store, *, dry_run: bool, grace_hours: float) -> tuple[int, in
         for path in sorted(store.root.glob(f"{folder}/*")):
             if path.name not in kept_blobs and path.stat().st_mtime <= oldest:
                 doomed.append(path)
+    for state in store.root.glob("runs/*/state.pt"):  # a training that nobody goes on with writes none any more
+        if state.stat().st_mtime <= oldest:
+            doomed += sorted(state.parent.iterdir())
     size = sum(path.stat().st_size for path in doomed)
     if not dry_run:
         for path in doomed:

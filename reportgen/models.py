@@ -15,6 +15,7 @@ from reportgen.nets.weights import MissingWeights, Resolved, Unreachable, resolv
 from reportgen.records import Card, Net, Precision
 from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Store
+from reportgen.trained import Course
 
 CARD_VERSION = 2
 
@@ -32,6 +33,7 @@ class Choice:
     fallback: str  # why the fallback stands in, or nothing
     missing: Path | None  # the weights file that was looked for in vain
     allow_code: bool
+    course: Course | None = None  # its training, where the report trains it
 
     @property
     def source(self) -> str:
@@ -39,15 +41,22 @@ class Choice:
         return f"{self.asked.arch} ({self.resolved.source})"
 
 
-def choose(spec: Spec, memo: Path, *, offline: bool, allow_code: bool, say: Say) -> dict[str, Choice]:
-    """The net of every model of a spec, by id.
+def choose(
+    spec: Spec, memo: Path, courses: Mapping[str, Course], *, offline: bool, allow_code: bool, say: Say
+) -> dict[str, Choice]:
+    """The net of every model of a spec, by id; `courses` are those of the models that the report trains.
 
-    Weights that are not here are replaced by the model's fallback, else downloaded unless `offline`. Raises ModelError
-    where neither can be, SpecError with the place of a model that is wrong in itself.
+    A model that is still to be trained stands there untrained, so that a plan can be made of it. Weights that are not
+    here are replaced by the model's fallback, else downloaded unless `offline`. Raises ModelError where neither can
+    be, SpecError with the place of a model that is wrong in itself.
     """
     found = {}
     for name, asked in spec.models.items():
         try:
+            if (course := courses.get(name)) is not None:
+                resolved = course.resolved(memo)
+                found[name] = Choice(name, asked, resolved, _classes(asked), "", None, allow_code, course)
+                continue
             found[name] = _choose(spec, name, asked, memo, offline=offline, allow_code=allow_code, say=say)
         except MissingWeights:
             raise
@@ -85,6 +94,8 @@ def fetch(spec: Spec, memo: Path, say: Say) -> list[str]:
     problems: list[str] = []
     unreachable: set[str] = set()
     for name, asked in spec.models.items():
+        if asked.training is not None:
+            continue
         try:
             resolve(asked.arch, asked.weights, asked.seed, asked.kwargs, base=spec.path.parent, memo_dir=memo)
             say(f"{name}: {asked.arch} is here")

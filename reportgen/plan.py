@@ -16,6 +16,7 @@ from reportgen.models import Choice
 from reportgen.records import Card, Cell, Method
 from reportgen.spec import SectionSpec, Spec, params_for
 from reportgen.store import Store
+from reportgen.trained import Course
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +53,19 @@ def make_plan(
         method = methods[section.method or ""]
         name = _cell_id(section, model, image, layer, asked)
         params, reason = _settled(method, asked, cards[model])
-        dataset = section.dataset if method.scope == "dataset" else None
+        course = getattr(models[model], "course", None) if method.scope == "training" else None
+        dataset = section.dataset if method.scope == "dataset" or course else None
         reason = reason or (unfit_set(method, datasets[dataset]) if dataset else "")
+        reason = reason or (_unfit_run(method, cards[model], course) if method.scope == "training" else "")
         uses = {} if reason else maker.used(method, model, image)
         beside = {} if reason else maker.beside(method, model, image, params)
         for other in (*uses.values(), *beside.values()):
             cells.setdefault(other.id, other)
-        shown = section.images if method.scope == "images" else ()
-        cell = maker.cell(name, method, model, params, image=image, images=shown, dataset=dataset, uses=uses)
+        shown = section.images if method.scope in ("images", "training") else ()
+        runs = course.keys if course else ()
+        cell = maker.cell(
+            name, method, model, params, image=image, images=shown, dataset=dataset, uses=uses, training=runs
+        )
         cells[name] = replace(cell, section=section.id, layer=layer, beside=beside)
         if reason:
             excluded[name] = reason
@@ -79,6 +85,18 @@ def open_datasets(spec: Spec, memo: Path | None = None) -> dict[str, Dataset]:
         for name, asked in spec.datasets.items()
         if name in used
     }
+
+
+def _unfit_run(method: Method, card: Card, course: Course | None) -> str:
+    """Why a net's training has nothing that the method could show, or an empty text."""
+    title = card.facts.title or card.arch
+    if course is None:
+        return (
+            f"{title} was not trained by this report: its weights came ready-made, and how it came to them is unknown."
+        )
+    if "checkpoints" in method.needs and len(course.kept) < 2:
+        return f"No weights were kept while {title} was trained; `checkpoints:` in its recipe says at which epochs."
+    return ""
 
 
 def why(cell: Cell, store: Store) -> str:
@@ -168,6 +186,7 @@ class _Maker:
         images: Sequence[str] = (),
         dataset: str | None = None,
         uses: Mapping[str, Cell] | None = None,
+        training: Sequence[str] = (),
     ) -> Cell:
         """A cell of no section."""
         uses = uses or {}
@@ -176,11 +195,12 @@ class _Maker:
             params,
             self.cards[model],
             image=self._document(method, image) if image else None,
-            images=[self._document(method, one) for one in images] if method.scope == "images" else None,
+            images=[self._document(method, one) for one in images] if method.scope in ("images", "training") else None,
             dataset=self.datasets[dataset] if dataset else None,
             uses={used: cell.key for used, cell in uses.items()},
             precision=self.spec.precision,
             seed=self.spec.seed,
+            training=training,
         )
         key, shown = digest(document), tuple(images)
         return Cell(name, "", method.name, model, image, params, None, key, document, uses, shown, dataset)
@@ -216,7 +236,7 @@ class _Maker:
     def _document(self, method: Method, image: str) -> dict[str, Any]:
         """What a key says about a picture: only what the method is given of it."""
         asked, document = self.spec.images[image], dict(self.documents[image])
-        if method.scope == "images":
+        if method.scope in ("images", "training"):
             document["name"] = asked.name(image)  # the results of a set call its pictures by name
         if "points" in method.needs:
             document["points"] = asked.points

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a build with nothing to do imports neither
     import torch
     from numpy.typing import NDArray
 
-    from reportgen.examples import Batch, Dataset, Partial
+    from reportgen.examples import Batch, Dataset, Partial, TrainingRun
 
     Picture = NDArray[np.float32]
     """H x W x 3, RGB, 0..1."""
@@ -195,6 +195,7 @@ class Input:
     used: Mapping[str, Artifact] = field(default_factory=dict)  # by method name, as in Method.uses
     points: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # part -> (x, y) in pixels of the picture
     name: str = ""  # how the report calls the picture; empty outside a report
+    training: TrainingRun | None = None  # how the net was trained, for methods of that scope
 
 
 PanelKind = Literal["image", "heatmap", "grid", "bars", "curves", "scatter", "frames", "table"]
@@ -245,6 +246,7 @@ class Panel:
     categories: tuple[str, ...] = ()  # heatmap of whole numbers: values[y, x] is an index into these names
     groups: Array | None = None  # scatter: N whole numbers, the category of each point; -1 where it has none
     joint: bool = False  # curves: the lines of all nets of the row in one plot, one colour per net
+    band: Array | None = None  # curves: lines x 2 x points, the lowest and highest around each line, shaded
 
 
 Scope = Literal["image", "net", "images", "dataset", "training"]
@@ -272,7 +274,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to look at a net. `params` is a frozen dataclass; a field `layer` means that cells have a layer."""
+    """One way to look at a net. `params` is a frozen dataclass; a field `layer` means that cells have a layer.
+
+    A method of scope "training" gets one net at a time and gives one artifact. `inputs` are the section's images where
+    the method needs checkpoints, else (or without images) one input without a picture; all have `training`.
+    """
 
     name: str
     title: str
@@ -285,7 +291,9 @@ class Method:
     arrays: Mapping[str, str]  # documented arrays: name -> axes, such as "U x 3 x h x w"
     run: Callable[[Net, Sequence[Input], Any, Sequence[np.random.Generator]], list[Artifact]] = _not_run
     scan: Scan | None = None  # in place of run, for methods that look at a data set
-    needs: frozenset[str] = frozenset()  # gradient, relu, global_pooling, generator, checkpoints, points, masks
+    needs: frozenset[str] = (
+        frozenset()
+    )  # gradient, relu, global_pooling, class_maps, generator, checkpoints, points, masks
     uses: tuple[str, ...] = ()  # methods whose artifacts on the same net and picture come in as Input.used
     beside: tuple[str, ...] = ()  # methods whose artifacts (same net and layer) panels finds in Artifact.beside; they
     # are no part of the key, so that what is shown beside a result can change without computing the result again

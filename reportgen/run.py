@@ -21,6 +21,7 @@ from reportgen.passes import Job, scan
 from reportgen.plan import Plan
 from reportgen.records import Artifact, Cell, Filled, Input, Method, Net, Status
 from reportgen.store import Corrupt, Record, Store
+from reportgen.trained import as_seen
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,14 @@ def _fill_model(
     except Exception as error:
         _fail_all(missing, error, done, progress)
         return
-    for cells in _by_dataset(missing):
+    scanned = [cell for cell in missing if plan.methods[cell.method].scope == "dataset"]
+    for cells in _by_dataset(scanned):
         _fill_over_dataset(plan, net, cells, store, done, say)
         for cell in cells:
             progress(cell.id)
-    for group in _groups([cell for cell in missing if cell.dataset is None]):
-        size = CHUNK if plan.methods[group[0].method].scope != "images" else 1  # a set of pictures is a call of its own
+    for group in _groups([cell for cell in missing if cell not in scanned]):
+        alone = plan.methods[group[0].method].scope in ("images", "training")  # a set of pictures is a call of its own
+        size = 1 if alone else CHUNK
         for chunk in cell_module.chunks(group, size):
             _fill_chunk(plan, net, [c for c in chunk if c.key not in done], store, done, progress)
     del net
@@ -163,8 +166,10 @@ def _store(cell: Cell, artifact: Artifact, net: Net, seconds: float, store: Stor
 
 
 def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapping[str, Filled]) -> list[Artifact]:
-    if method.scope == "images":  # one cell: all its pictures in one call
+    if method.scope in ("images", "training"):  # one cell: all its pictures in one call
         inputs = [_shown(plan, chunk[0], image, {}) for image in chunk[0].images]
+        if method.scope == "training":
+            inputs = _with_training(plan, net, chunk[0], inputs)
     else:
         inputs = [_input(plan, cell, done) for cell in chunk]
     rngs = [cell_module.random_numbers(cell.document) for cell in chunk]
@@ -172,6 +177,14 @@ def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapp
     for artifact in artifacts:
         cell_module.check_artifact(method, artifact)
     return artifacts
+
+
+def _with_training(plan: Plan, net: Net, cell: Cell, inputs: Sequence[Input]) -> list[Input]:
+    """The inputs of a method that looks at a run of training; at least one, and one only for a single artifact."""
+    course = plan.models[cell.model].course
+    assert course is not None, "plan excludes nets that the report does not train"
+    training = as_seen(course, net, plan.datasets[cell.dataset] if cell.dataset else None)
+    return [replace(one, training=training) for one in inputs or [Input()]]
 
 
 def _input(plan: Plan, cell: Cell, done: Mapping[str, Filled]) -> Input:
@@ -190,7 +203,8 @@ def _shown(plan: Plan, cell: Cell, image: str, used: Mapping[str, Artifact]) -> 
     picture = images.load_image(asked.source, base=plan.spec.path.parent, crop=asked.crop)
     method = plan.methods[cell.method]
     points = asked.points_in_crop() if "points" in method.needs else {}
-    return Input(picture, asked.label, used, points, asked.name(image) if method.scope == "images" else "")
+    name = asked.name(image) if method.scope in ("images", "training") else ""
+    return Input(picture, asked.label, used, points, name)
 
 
 class _Used(ReportError):

@@ -58,7 +58,7 @@ def read_spec(path: Path) -> Spec:
     for _, section in source.sections():
         method = registry.get(section.get("method", ""))
         if method is not None:
-            _fill(source, section, method.scope, method.title)
+            _fill(source, section, method.scope, method.title, "checkpoints" in method.needs)
     poster = source.get("outputs", "poster")
     if poster is not None:
         poster.setdefault("sections", [section["id"] for _, section in source.sections()])
@@ -69,11 +69,11 @@ def read_spec(path: Path) -> Spec:
     return spec
 
 
-def _fill(source: Source, section: dict[str, Any], scope: str, title: str) -> None:
+def _fill(source: Source, section: dict[str, Any], scope: str, title: str, wants_images: bool) -> None:
     """Spell out what a section leaves to defaults: all models, all images, the method's title."""
     section.setdefault("models", list(source.value["models"]))
     section.setdefault("title", title)
-    if scope in ("image", "images"):
+    if scope in ("image", "images") or wants_images:
         asked = section.get("images", list(source.value.get("images", {})))
         members = [member for name in asked for member in source.groups.get(name, [name])]
         section["images"] = list(dict.fromkeys(members))
@@ -90,6 +90,8 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
         if isinstance(model.classes, Path) and not model.classes.is_file():
             where = spec.place("models", name, "classes")
             problems.append(f"{where}: there is no file of class names {model.classes.name}.")
+        if model.training is not None:
+            problems += _recipe_problems(spec, name)
     for name, image in spec.images.items():
         try:
             if decode:
@@ -109,6 +111,18 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
     if spec.references is not None and not spec.references.is_file():
         problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
     return problems
+
+
+def _recipe_problems(spec: Spec, name: str) -> list[str]:
+    """What is wrong with the pictures that a model is to be trained on."""
+    from reportgen.trained import recipe_of
+    from reportgen.training.sources import training_pictures
+
+    try:
+        training_pictures(recipe_of(spec.models[name], spec.path.parent))
+    except ImageError as error:
+        return [f"{spec.place('models', name, 'training', 'data')}: {_lowered(str(error))}"]
+    return []
 
 
 def _outside(spec: Spec, name: str) -> list[str]:

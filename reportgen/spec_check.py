@@ -48,6 +48,7 @@ def check(source: Source, methods: Mapping[str, Method], archs: Iterable[str]) -
             _check_shape(source, PreprocessSpec, preprocess, ("models", name, "preprocess"))
     _check_ids(source)
     _check_archs(source, sorted(archs))
+    _check_training(source)
     _check_datasets(source)
     for number, section in source.sections():
         _check_section(source, number, section, methods)
@@ -136,6 +137,26 @@ def _check_archs(source: Source, archs: list[str]) -> None:
                 source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
 
 
+def _check_training(source: Source) -> None:
+    """Recipes in place of weights: their keys, and what a trained model has no use for."""
+    trained = {name: model for name, model in source.named("models").items() if isinstance(model.get("training"), dict)}
+    if not trained:
+        return
+    from reportgen.nets.archs import OURS
+    from reportgen.training.recipe import Recipe, problems
+
+    for name, model in trained.items():
+        recipe, way = model["training"], ("models", name, "training")
+        for key in ("weights", "fallback"):
+            if key in model:
+                source.add(("models", name, key), f"{key} means nothing for a model with a training recipe.", key=True)
+        arch = recipe.get("arch")
+        if isinstance(arch, str) and arch not in OURS:
+            source.add(way, f"a {arch} cannot be trained here. {nearest(arch, OURS)}", key=True)
+        for below, text in problems(Recipe, recipe):
+            source.add((*way, *below), text)
+
+
 def _check_datasets(source: Source) -> None:
     """Sources that mean no path, and what only some sources take; what lies in paths is left to `check_files`."""
     for name, dataset in source.named("datasets").items():
@@ -188,9 +209,10 @@ def _check_names(source: Source, way: Key, names: Any, known: Any, what: str) ->
 def _check_scope(source: Source, way: Key, section: dict[str, Any], method: Method) -> None:
     """That a section gives a method what it looks at: photos, a data set, or nothing but the net."""
     looks = {"net": "the net alone", "dataset": "a data set", "training": "a run of training"}
-    if method.scope in looks and "images" in section:
+    runs_nets = method.scope == "training" and "checkpoints" in method.needs  # on pictures, where there are any
+    if method.scope in looks and "images" in section and not runs_nets:
         source.add((*way, "images"), f"{method.name} takes no images; it looks at {looks[method.scope]}.", key=True)
-    if method.scope != "dataset" and "dataset" in section:
+    if method.scope != "dataset" and "dataset" in section and not runs_nets:
         looks_at = looks.get(method.scope, "photos")
         source.add((*way, "dataset"), f"{method.name} takes no dataset; it looks at {looks_at}.", key=True)
     if method.scope == "dataset" and section.get("dataset") is None:

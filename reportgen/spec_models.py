@@ -76,6 +76,7 @@ class ModelSpec(Part):
 
     arch: str  # torchvision's name, one of our mini nets, or module:callable
     weights: str | None = None  # torchvision's enum, a file below the spec's folder, or random
+    training: str | dict[str, Any] | None = None  # in place of weights: a recipe (read_spec puts it for its path)
     fallback: str | None = None  # arch to take where the weights cannot be had
     kwargs: dict[str, Any] = {}
     classes: tuple[str, ...] | Path | None = None  # names, or a file of one name per line

@@ -84,6 +84,8 @@ def read_source(path: Path) -> Source:
         _rebase(source, way, kind)
     for way in _texts(source):
         _read_text(source, way)
+    for name in source.named("models"):
+        _read_recipe(source, name)
     _expand_patterns(source)
     return source
 
@@ -167,6 +169,13 @@ def _paths(source: Source) -> Iterator[tuple[Key, str]]:
     for name in source.named("models"):
         yield ("models", name, "weights"), "relative"
         yield ("models", name, "classes"), "absolute"
+        yield ("models", name, "training"), "relative"
+        for part in ("train", "val"):
+            way: Key = ("models", name, "training", "data", part)
+            listed = source.get(*way)
+            yield way, "relative"
+            for number in range(len(listed) if isinstance(listed, list) else 0):
+                yield (*way, number), "relative"
     for name in source.named("images"):
         yield ("images", name, "source"), "relative"
     for name in source.named("datasets"):
@@ -192,6 +201,8 @@ def is_path(text: str, way: Key) -> bool:
     """Whether a value means a file: `weights: random` does not, nor does `source: skimage:chelsea`."""
     if way[-1] == "weights":
         return "/" in text or text.endswith(WEIGHT_FILES)
+    if "training" in way:
+        return not text.startswith("rendered:")
     if way[0] == "images":
         return text.partition(":")[0] not in GALLERIES
     return way[0] != "datasets" or re.match(r"[a-z]{2,}:", text) is None
@@ -218,6 +229,52 @@ def _read_text(source: Source, way: Key) -> None:
     name = os.path.normpath(Path(place.file).parent / text)
     source.values[way] = Place(name, 1, 1)
     source.folders[name] = source.folders[place.file]
+
+
+def _read_recipe(source: Source, name: str) -> None:
+    """Put a recipe's content where its path stands, with data relative to the spec; model and recipe share keys."""
+    model = source.named("models")[name]
+    way: Key = ("models", name, "training")
+    if isinstance(model.get("training"), str):
+        _read_recipe_file(source, way, model)
+    recipe = model.get("training")
+    if not isinstance(recipe, dict):
+        return
+    if "arch" in model and recipe.get("arch", model["arch"]) != model["arch"]:
+        source.add(way, f"the recipe trains a {recipe['arch']}, and the model's arch is {model['arch']}.")
+    for key in ("arch", "seed"):
+        if key in model:
+            recipe.setdefault(key, model[key])
+    if "arch" in recipe:
+        model.setdefault("arch", recipe["arch"])
+    if isinstance(model.get("kwargs"), dict) and isinstance(recipe.get("kwargs", {}), dict):
+        recipe["kwargs"] = {**recipe.get("kwargs", {}), **model["kwargs"]}
+
+
+def _read_recipe_file(source: Source, way: Key, model: dict[str, Any]) -> None:
+    path = source.path.parent / Path(model["training"]).expanduser()
+    try:
+        document = load(path, str(path))
+        if not isinstance(document.value, dict):
+            raise SpecError(f"the recipe {model['training']} should be made of `key: value` lines.")
+    except SpecError as error:
+        source.add(way, f"the recipe {model['training']} cannot be read: {error}")
+        model.setdefault("arch", "resnet_mini")  # never built: the problem ends the reading
+        return
+    source.files.append(path)
+    recipe, base = dict(document.value), source.path.parent
+    data = recipe.get("data")
+    if isinstance(data, dict):
+        recipe["data"] = {part: _relative(listed, path.parent, base, way) for part, listed in data.items()}
+    model["training"] = recipe
+
+
+def _relative(listed: Any, folder: Path, base: Path, way: Key) -> Any:
+    """Sources below a folder as they are called from the spec's own."""
+    if isinstance(listed, list):
+        return [_relative(one, folder, base, way) for one in listed]
+    path = isinstance(listed, str) and is_path(listed, way)
+    return os.path.relpath(folder / listed, base) if path else listed
 
 
 def _expand_patterns(source: Source) -> None:

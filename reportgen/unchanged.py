@@ -59,14 +59,16 @@ def recheck(folder: Path, store: Store) -> None:
 
 def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> None:
     """Note what a build has made of what: for the next build, and as what `cache gc` must keep."""
-    keys = sorted({cell.key for cell in plan.cells if cell.id not in plan.excluded})
+    found = {cell.key for cell in plan.cells if cell.id not in plan.excluded}
+    found |= {key for choice in plan.models.values() if choice.course for key in choice.course.keys}
+    keys = sorted(found)
     records = [record for key in keys if (record := store.get(key)) is not None]
     base = plan.spec.path.parent
     known = {
         "asked": _asked(spec, only),
         "inputs": {str(path): _fingerprint(path) for path in _inputs(plan)},
         "base": str(base),
-        "sets": _sets(base, [asked.source for asked in plan.spec.datasets.values()]),
+        "sets": _sets(base, _sources(plan)),
         "code": _code(),
         "files": _stamps(folder),
         "store": {str(path): _stamp(path) for record in records for path in store.paths(record)},
@@ -95,6 +97,15 @@ def _inputs(plan: Plan) -> Iterable[Path]:
     for method in plan.methods.values():
         found.add(Path(method.panels.__code__.co_filename))
     return sorted(found)
+
+
+def _sources(plan: Plan) -> list[str]:
+    """The data sets that a report looks at or trains on."""
+    from reportgen.trained import data_sources
+
+    spec = plan.spec
+    trained_on = (source for model in spec.models.values() for source in data_sources(model, spec.path.parent))
+    return [*(asked.source for asked in spec.datasets.values()), *trained_on]
 
 
 def _asked(spec: Path, only: str) -> list[Any]:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from reportgen.errors import ImageError
-from reportgen.examples import Dataset, Example
+from reportgen.examples import Dataset, Epoch, Example, TrainingRun
 
 SIZE = 64
 CLASSES = ("tabby, tabby cat", "golf_ball", "church", "garbage truck", "gas pump", "tench")
@@ -208,3 +208,20 @@ def dataset(count=20, broken=(), classes=("tabby", "golf ball", "church", "somet
         masks,
         masks,
     )
+
+
+def training_run(net, kind, repeats=2, data=None):
+    """A made-up training of two epochs that ended at this net and began at one of its kind with other weights."""
+    begin = net_of(seeded(KINDS[kind], seed=1), precision=net.precision, arch=kind)
+    rng = np.random.default_rng(0)
+
+    def log():
+        first = Epoch(0, 0.0, None, None, 2.0, 0.2, tuple(rng.random(len(CLASSES))))
+        rest = [Epoch(n, 0.1, 1 / n, 0.3 * n, 1.5 / n, 0.3 * n, tuple(rng.random(len(CLASSES)))) for n in (1, 2)]
+        return (first, *rest)
+
+    told = {"arch": kind, "epochs": 2, "batch": 4, "learning_rate": 0.1, "label_smoothing": 0.1, "size": SIZE}
+    told |= {"seed": 0, "repeats": repeats, "training_pictures": 40, "validation_pictures": 20}
+    logs = tuple(log() for _ in range(repeats))
+    nets = {0: begin, 2: net}
+    return TrainingRun(CLASSES, logs, (0, 2), nets.__getitem__, data or dataset(), told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 MINIS = ("alexnet_mini", "googlenet_mini", "resnet_mini", "vgg_mini")
-Origin = Literal["mini", "torchvision", "code"]
+BARE = ("encdec",)  # ours too, but no weights of theirs are embedded
+OURS = (*MINIS, *BARE)  # what a recipe can train
+Origin = Literal["mini", "bare", "torchvision", "code"]
 
 # Side outputs for training only: never run in eval mode, and their random weights would take seconds to draw.
 _WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False}
@@ -26,8 +28,8 @@ _REGISTERED = re.compile(r"^@register_model\(\)\n(?:(?!def ).*\n)*?def (\w+)\(",
 
 @lru_cache(maxsize=1)
 def known_archs() -> tuple[str, ...]:
-    """The names of all nets that need no code of the user's: the mini nets, then torchvision's classifiers."""
-    return (*MINIS, *torchvision_archs())
+    """The names of all nets that need no code of the user's: ours, then torchvision's classifiers."""
+    return (*OURS, *torchvision_archs())
 
 
 @lru_cache(maxsize=1)
@@ -46,6 +48,8 @@ def origin(arch: str) -> Origin:
     """Where an architecture comes from. Raises ModelError with the nearest names for one that is unknown."""
     if arch in MINIS:
         return "mini"
+    if arch in BARE:
+        return "bare"
     if arch in torchvision_archs():
         return "torchvision"
     if ":" in arch:
@@ -55,7 +59,7 @@ def origin(arch: str) -> Origin:
 
 def builder(arch: str, kwargs: Mapping[str, Any]) -> str:
     """What makes the net, for keys: "torchvision.alexnet", with its arguments where there are any."""
-    prefix = {"mini": "reportgen.", "torchvision": "torchvision.", "code": ""}[origin(arch)]
+    prefix = {"mini": "reportgen.", "bare": "reportgen.", "torchvision": "torchvision.", "code": ""}[origin(arch)]
     try:
         return f"{prefix}{arch}{canonical(kwargs) if kwargs else ''}"
     except (TypeError, ValueError) as error:
@@ -71,7 +75,7 @@ def build(arch: str, num_classes: int | None, kwargs: Mapping[str, Any], allow_c
     asked = dict(kwargs)
     if where != "code" and num_classes is not None:
         asked = {"num_classes": num_classes, **asked}
-    make = _callable(arch, allow_code) if where == "code" else _ours(arch) if where == "mini" else _theirs(arch)
+    make = _callable(arch, allow_code) if where == "code" else ours(arch) if arch in OURS else _theirs(arch)
     try:
         made = make(**{**_QUIET.get(arch, {}), **asked})
     except Exception as error:  # whatever a builder does with arguments it does not want
@@ -96,9 +100,12 @@ def vision_models() -> Any:
     return models
 
 
-def _ours(arch: str) -> Any:
-    from reportgen.nets import mini
+def ours(arch: str) -> Callable[..., nn.Module]:
+    """What builds one of our nets: called with num_classes and its own arguments."""
+    from reportgen.nets import encdec, mini
 
+    if arch in BARE:
+        return encdec.build
     return lambda **kwargs: mini.build(arch, **kwargs)
 
 

@@ -64,6 +64,8 @@ def facts(arch: str) -> Facts:
         families = {known.family.lower(): known for known in (_ALEXNET, _VGG, _GOOGLENET, _RESNET)}
         family = families[arch.removesuffix("_mini")]
         return replace(family, title=f"{family.family} mini")
+    if arch == "encdec":
+        return Facts("Encoder-decoder", "Encoder-decoder")
     for pattern, known in _FAMILIES:
         if found := re.fullmatch(pattern, arch):
             error, source = _ERRORS.get(arch, (None, ""))

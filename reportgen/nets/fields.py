@@ -45,6 +45,24 @@ def window(grid: Grid, kernel: Sequence[int], stride: Sequence[int], pad: Sequen
     return replace(grid, stride=strides, start=start, size=size)
 
 
+def spread(grid: Grid, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], step: Sequence[int]) -> Grid:
+    """The positions of a transposed convolution's output, `stride` times as dense; gone where that is no whole step.
+
+    Its positions see less in turns: with stride 2, every other one begins half a step of the input later. What is said
+    is what none of them sees beyond, the same for all, and its middle is where a symmetric kernel has its centre.
+    """
+    if grid.stride is None or any(j % s for j, s in zip(grid.stride, stride, strict=True)):
+        return NOWHERE
+    j0, j1 = (j // s for j, s in zip(grid.stride, stride, strict=True))
+    if grid.start is None or grid.size is None:
+        return replace(grid, stride=(j0, j1))
+    reach = [(k - 1) * d for k, d in zip(kernel, step, strict=True)]
+    start = (grid.start[0] + (pad[0] - reach[0]) * j0, grid.start[1] + (pad[1] - reach[1]) * j1)
+    return replace(
+        grid, stride=(j0, j1), start=start, size=(grid.size[0] + reach[0] * j0, grid.size[1] + reach[1] * j1)
+    )
+
+
 def union(grids: Sequence[Grid]) -> Grid:
     """The positions of a sum, product or concatenation: each sees what any of its parts sees."""
     first = grids[0]

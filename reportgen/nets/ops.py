@@ -59,14 +59,17 @@ def pointwise(nodes: Sequence[Node], shape: Shape, name: str) -> Effect:
 
 
 def convolution(args: Args, look: Look, out: Tensor) -> Effect:
-    """A convolution: a window, and two FLOPs per multiply-add."""
+    """A convolution: a window, and two FLOPs per multiply-add; transposed, the positions lie closer."""
     node, weight = look(args["input"]), args["weight"]
     transposed = bool(args.get("transposed", False))
     per_place = args["input"] if transposed else out
     flops = 2 * math.prod(per_place.shape) * math.prod(weight.shape[1:])
-    if node is None or node.grid.axes != (2, 3) or out.ndim != 4 or transposed:
+    if node is None or node.grid.axes != (2, 3) or out.ndim != 4:
         return Effect(NOWHERE, "conv", flops=flops)
     kernel, step = weight.shape[2:], _pair(args["dilation"])
+    if transposed:
+        closer = fields.spread(node.grid, kernel, _pair(args["stride"]), _pair(args["padding"]), step)
+        return Effect(closer if look(weight) is None else fields.blind(closer), "conv", flops=flops)
     padding = args["padding"]
     if padding == "same":
         padding = [(k - 1) * d // 2 for k, d in zip(kernel, step, strict=True)]

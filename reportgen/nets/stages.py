@@ -114,8 +114,12 @@ def _layer(name: str, kind: str, node: Node, parameters: int, flops: int) -> Lay
 def _stage_nodes(graph: Graph) -> dict[int, int]:
     returned = {call.node for call in graph.calls}
     last: dict[int, int] = {}
+    deepest = 0
     for node in (graph.nodes[i] for i in dominators(graph)):
         level = _level(node)
+        if level is not None and level < deepest:
+            break  # a decoder enlarges what the stages have found
+        deepest = max(deepest, level or 0)
         if level is not None and node.id in returned:
             last[level] = node.id
     return last

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+STORED = (".safetensors", "")  # a blob of the store has no suffix
 _PREFIXES = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _TORCH_NAMES = {
@@ -70,10 +71,7 @@ def describe(path: Path, memo_dir: Path | None) -> Described:
     known = read_memo(note)
     if known.get("file") == identity:
         return Described(known["digest"], known["metadata"])
-    if path.suffix == ".safetensors":
-        found = _describe_safetensors(path)
-    else:
-        found = Described(tensor_digest(read_state(path)), {})
+    found = _describe_safetensors(path) if path.suffix in STORED else Described(tensor_digest(read_state(path)), {})
     write_memo(note, {"file": identity, "digest": found.digest, "metadata": found.metadata})
     return found
 
@@ -81,7 +79,7 @@ def describe(path: Path, memo_dir: Path | None) -> Described:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU. Nothing in the file can run code."""
     _status(path)
-    if path.suffix == ".safetensors":
+    if path.suffix in STORED:
         _describe_header(path)  # its errors are clearer
         from safetensors.torch import load_file
 

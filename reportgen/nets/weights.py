@@ -106,7 +106,7 @@ def random_digest(builder: str, num_classes: int | None, seed: int) -> str:
 def _kind(arch: str, weights: str | Path | None, base: Path | None) -> Kind:
     where = archs.origin(arch)
     if weights is None or weights == "embedded":
-        if where == "code":
+        if where in ("code", "bare"):
             raise ModelError(f"{arch}: say which weights: a .safetensors or .pth file, or random.")
         if weights is not None and where != "mini":
             raise ModelError(f"No weights of {arch} are embedded, only those of {', '.join(archs.MINIS)}.")
@@ -156,6 +156,8 @@ def _embedded(arch: str) -> Path:
 
 
 def _default_view(arch: str) -> Preprocess:
+    if archs.origin(arch) == "bare":
+        return Preprocess(72, 64, IMAGENET.mean, IMAGENET.std)  # 9/8, as recipes have it
     if archs.origin(arch) == "mini":
         return Preprocess(146, 128, IMAGENET.mean, IMAGENET.std)  # the same margin as 256 for 224
     resize, size = _SIZES.get(arch, (256, 224))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +30,10 @@ def save_state(state: dict[str, Any], out: Path) -> None:
     """Write a run's state (tensors, numbers, text) so that a crash leaves the old one whole."""
     import torch
 
+    whole = io.BytesIO()
+    torch.save(state, whole)  # to a file it would hide why one cannot be written
     with replacing(out / STATE) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(whole.getbuffer())
 
 
 def load_state(out: Path) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
     """
     import torch
 
-    from reportgen.nets import mini
+    from reportgen.nets import archs
 
     state = load_state(run_dir)
     recipe = make_recipe(json.loads(state["recipe"]))
@@ -95,7 +98,7 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
     if epoch < recipe.epochs:
         raise SpecError(f"The training in {run_dir} is at epoch {epoch} of {recipe.epochs}: finish it first.")
     tensors = half(state["net"])
-    net = mini.build(recipe.arch, len(classes), **recipe.kwargs)
+    net = archs.ours(recipe.arch)(num_classes=len(classes), **recipe.kwargs)
     net.load_state_dict(tensors)
     where = torch.device(pick_device(device))
     val = load_photos(recipe.data.val, recipe.short_side, classes)

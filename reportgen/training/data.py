@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from reportgen.training.recipe import RENDERED, Augment
 
 if TYPE_CHECKING:
     import torch
+
+    from reportgen.examples import Dataset
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as torchvision's nets expect it
 STD = (0.229, 0.224, 0.225)
@@ -72,11 +75,8 @@ def load_photos(
     """
     rendered = [str(source) for source in sources if str(source).startswith(RENDERED)]
     if rendered:
-        return _rendered(rendered, side, len(sources), classes, threads)
-    entries = sorted(
-        (entry for source in sources for entry in list_photos(Path(source))),
-        key=lambda e: (e.label, e.name, e.source),
-    )
+        return rendered_photos(tuple(map(str, sources)), side, None if classes is None else tuple(classes), threads)
+    entries = sorted_entries(sources)
     found = sorted({entry.label for entry in entries})
     names = tuple(found if classes is None else classes)
     _check_known(found, names, sources)
@@ -105,19 +105,32 @@ def _check_known(found: Sequence[str], names: Sequence[str], sources: Sequence[s
         )
 
 
-def _rendered(sources: Sequence[str], side: int, count: int, classes: Sequence[str] | None, threads: int) -> PhotoSet:
-    """The pictures of one rendered world, rendered at the size wanted."""
+def rendered_world(sources: Sequence[str | Path], side: int) -> Dataset:
+    """The rendered world that sources name, with pictures of `side` pixels; it stands alone."""
     from urllib.parse import parse_qsl
 
     from reportgen.rendered import world
 
-    if count > 1:
-        raise ImageError(f"The data {sources[0]} is a rendered world; it stands alone, without folders beside it.")
-    name, _, query = sources[0].removeprefix(RENDERED).partition("?")
+    text = next(str(source) for source in sources if str(source).startswith(RENDERED))
+    if len(sources) > 1:
+        raise ImageError(f"The data {text} is a rendered world; it stands alone, without folders beside it.")
+    name, _, query = text.removeprefix(RENDERED).partition("?")
     asked = dict(parse_qsl(query))
     if set(asked) - {"n", "seed"} or not all(value.isdigit() for value in asked.values()):
-        raise ImageError(f"The data {sources[0]} should look like rendered:objects?n=4000&seed=1.")
-    data = world(name, int(asked.get("n", 1000)), size=side, seed=int(asked.get("seed", 0)))
+        raise ImageError(f"The data {text} should look like rendered:objects?n=4000&seed=1.")
+    return world(name, int(asked.get("n", 1000)), size=side, seed=int(asked.get("seed", 0)))
+
+
+def sorted_entries(sources: Sequence[str | Path]) -> list[Entry]:
+    """The picture files of all sources in the order in which they are trained on."""
+    entries = (entry for source in sources for entry in list_photos(Path(source)))
+    return sorted(entries, key=lambda entry: (entry.label, entry.name, entry.source))
+
+
+@lru_cache(maxsize=2)  # several nets are trained on the same pictures, one after the other
+def rendered_photos(sources: tuple[str, ...], side: int, classes: tuple[str, ...] | None, threads: int) -> PhotoSet:
+    """The pictures of one rendered world, rendered at the size wanted; those asked for last are remembered."""
+    data = rendered_world(sources, side)
     names = tuple(data.classes if classes is None else classes)
     _check_known(data.classes, names, sources)
     pictures = np.empty((len(data), side, side, 3), np.uint8)  # N H W C
@@ -179,7 +192,8 @@ def augment(
     batch = torch.cat(groups)  # B C S S
     flips = torch.from_numpy(rng.random(len(rows)) < rule.flip).to(batch.device)
     batch = torch.where(flips.view(-1, 1, 1, 1), batch.flip(3), batch)
-    return _recolour(batch, rule, rng)
+    batch = _recolour(batch, rule, rng)
+    return _salted(batch, rule.salt_pepper, rng) if rule.salt_pepper else batch
 
 
 def _random_crops(
@@ -229,3 +243,15 @@ def _recolour(batch: torch.Tensor, rule: Augment, rng: np.random.Generator) -> t
         torch.from_numpy(matrix).float().to(device).transpose(1, 2),
     )  # B S*S C
     return turned.view(count, *batch.shape[2:], 3).permute(0, 3, 1, 2)  # B C S S, channels last in memory
+
+
+def _salted(batch: torch.Tensor, most: float, rng: np.random.Generator) -> torch.Tensor:
+    """Normalised pictures B C S S with pixels turned black or white, of each picture a share up to `most`."""
+    import torch
+
+    share = torch.from_numpy(rng.uniform(0, most / 2, (len(batch), 1, 1, 1))).float()
+    chance = torch.from_numpy(rng.random((len(batch), 1, *batch.shape[2:]), dtype=np.float32))  # B 1 S S
+    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    black, white = (-mean / std).to(batch.device), ((1 - mean) / std).to(batch.device)
+    batch = torch.where((chance < share).to(batch.device), black, batch)
+    return torch.where((chance > 1 - share).to(batch.device), white, batch)  # B C S S

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
@@ -22,6 +22,7 @@ class EpochLog:
     val_loss: float | None
     val_top1: float | None
     seconds: float
+    val_classes: tuple[float, ...] | None = None  # share of each class's validation pictures that is right; not in CSV
 
 
 @contextmanager
@@ -38,10 +39,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_log(rows: Sequence[EpochLog], out: Path, title: str) -> None:
     """Write `log.csv` and `log.png` into a run's folder."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(EpochLog)], lineterminator="\n")
+    names = [field.name for field in fields(EpochLog) if field.name != "val_classes"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
+        writer.writerow({name: _cell(getattr(row, name)) for name in names})
     with replacing(out / "log.csv") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
     with replacing(out / "log.png") as temporary:

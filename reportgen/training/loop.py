@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from reportgen.errors import SpecError, nearest
+from reportgen.errors import ModelError, SpecError, StoreError, nearest
 from reportgen.nets.device import pick_device
 from reportgen.training.checkpoints import (
     STATE,
@@ -25,9 +25,10 @@ from reportgen.training.checkpoints import (
 )
 from reportgen.training.data import PhotoSet, augment, load_photos
 from reportgen.training.log import EpochLog, write_log
-from reportgen.training.measure import autocast, bf16_is_quicker, evaluate
+from reportgen.training.measure import autocast, bf16_is_quicker, measured
 from reportgen.training.progress import Progress, reporter
-from reportgen.training.recipe import Recipe
+from reportgen.training.recipe import Recipe, make_recipe
+from reportgen.training.sources import check_classes
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ class _Run:
     val: PhotoSet
     device: torch.device
     net: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     bf16: bool
     rows: list[EpochLog]
 
@@ -112,12 +113,12 @@ def build_net(recipe: Recipe, num_classes: int) -> nn.Module:
     """Return the recipe's net with the fresh weights that its seed decides."""
     import torch
 
-    from reportgen.nets import mini
+    from reportgen.nets import archs
 
-    if recipe.arch not in mini.ARCHES:
-        raise SpecError(f"The recipe's arch {recipe.arch!r} cannot be trained. {nearest(recipe.arch, mini.ARCHES)}")
+    if recipe.arch not in archs.OURS:
+        raise SpecError(f"The recipe's arch {recipe.arch!r} cannot be trained. {nearest(recipe.arch, archs.OURS)}")
     torch.manual_seed(recipe.seed)
-    return mini.build(recipe.arch, num_classes, **recipe.kwargs)
+    return archs.ours(recipe.arch)(num_classes=num_classes, **recipe.kwargs)
 
 
 def epoch_order(photos: PhotoSet, at_least: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -156,15 +157,21 @@ def _train_epoch(run: _Run, report: Callable[[Progress], None]) -> EpochLog:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         batch = augment(pictures, rows, recipe.crop_size(epoch), recipe.augment, rng)  # B C S S
         batch_loss, batch_right = _step(run, batch, rows)
+        if not math.isfinite(batch_loss):
+            rate = run.optimizer.param_groups[0]["lr"]
+            raise ModelError(
+                f"The training of {recipe.arch} came apart in epoch {epoch + 1}, at learning rate {rate:.3g}: the loss "
+                "is no number any more; a smaller optimizer.learning_rate, or a longer warmup, would be right."
+            )
         loss, right, seen = loss + batch_loss * len(rows), right + batch_right, seen + len(rows)
         left = (time.perf_counter() - began) / (step + 1) * (steps * (recipe.epochs - epoch) - step - 1)
         report(Progress(recipe.arch, epoch + 1, recipe.epochs, step + 1, steps, loss / seen, left))
-    val_loss, val_top1 = None, None
+    val: tuple[float, float, tuple[float, ...]] | tuple[None, None, None] = (None, None, None)
     if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
-        val_loss, val_top1 = evaluate(run.net, run.val, recipe.size, run.device)
+        val = measured(run.net, run.val, recipe.size, run.device)
     rate = run.optimizer.param_groups[0]["lr"]
     seconds = time.perf_counter() - began
-    return EpochLog(epoch + 1, rate, loss / seen, right / seen, val_loss, val_top1, seconds)
+    return EpochLog(epoch + 1, rate, loss / seen, right / seen, val[0], val[1], seconds, val[2])
 
 
 def _step(run: _Run, batch: torch.Tensor, rows: npt.NDArray[np.int64]) -> tuple[float, int]:
@@ -192,13 +199,14 @@ def _begin(recipe: Recipe, out: Path, device: str) -> _Run:
     threads = torch.get_num_threads()
     photos = load_photos(recipe.data.train, recipe.short_side, threads=threads)
     val = load_photos(recipe.data.val, recipe.short_side, photos.classes, threads=threads)
+    check_classes(recipe, photos.classes, photos.labels, val.labels)
     where = torch.device(pick_device(device))
     net = build_net(recipe, len(photos.classes)).to(where).to(memory_format=torch.channels_last)
     return _Run(recipe, out, photos, val, where, net, _optimizer(recipe, net), False, [])
 
 
-def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.SGD:
-    """SGD that decays weights, but not biases and norms, which are few and set a scale."""
+def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """SGD or Adam that decays weights, but not biases and norms, which are few and set a scale."""
     import torch
 
     settings = recipe.optimizer
@@ -208,6 +216,8 @@ def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.SGD:
         {"params": weights, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    if settings.kind == "adam":
+        return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(settings.momentum, 0.999))
     nesterov = settings.momentum > 0
     return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov)
 
@@ -218,13 +228,23 @@ def _first_row(run: _Run) -> None:
     run.bf16 = recipe.precision == "bf16" or (
         recipe.precision == "auto" and bf16_is_quicker(run.net, recipe.size, run.device)
     )
-    loss, top1 = evaluate(run.net, run.val, recipe.size, run.device)
-    run.rows.append(EpochLog(0, 0.0, None, None, loss, top1, 0.0))
+    loss, top1, classes = measured(run.net, run.val, recipe.size, run.device)
+    run.rows.append(EpochLog(0, 0.0, None, None, loss, top1, 0.0, classes))
     _save(run)
 
 
 def _save(run: _Run) -> None:
     """Write the log and the kept weights, then the state, which makes the epoch count."""
+    try:
+        _write(run)
+    except OSError as error:
+        raise StoreError(
+            f"The training cannot be written to {run.out}: {error.strerror or error}. Free some space, or name another "
+            "folder; what is started again goes on after the last whole epoch."
+        ) from error
+
+
+def _write(run: _Run) -> None:
     write_log(run.rows, run.out, run.recipe.arch)
     weights = run.net.state_dict()
     if run.epoch in run.recipe.checkpoints:
@@ -245,9 +265,11 @@ def _save(run: _Run) -> None:
 def _resume(run: _Run) -> None:
     """Take up a run where it stood, if it is a run of this recipe on these pictures."""
     state = load_state(run.out)
-    began, wanted = json.loads(state["recipe"]), json.loads(run.recipe.model_dump_json())
+    # Read as a recipe, so that keys which are newer than the run have their defaults.
+    began = make_recipe(json.loads(state["recipe"])).model_dump(mode="json")
+    wanted = run.recipe.model_dump(mode="json")
     # Where the pictures and the run lie may change; what the pictures are is in their digest.
-    changed = [key for key in wanted if key not in ("data", "out") and wanted[key] != began.get(key)]
+    changed = [key for key in wanted if key not in ("data", "out", "repeats") and wanted[key] != began[key]]
     changed += ["the pictures"] if state["data"] != run.data else []
     if changed:
         raise SpecError(
@@ -257,4 +279,10 @@ def _resume(run: _Run) -> None:
     run.net.load_state_dict(state["net"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.bf16 = state["bf16"]
-    run.rows = [EpochLog(**row) for row in state["rows"]]
+    run.rows = [_row(row) for row in state["rows"]]
+
+
+def _row(values: dict[str, Any]) -> EpochLog:
+    """A row of the log as the state keeps it: lists are tuples again."""
+    classes = values.get("val_classes")
+    return EpochLog(**{**values, "val_classes": None if classes is None else tuple(classes)})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from reportgen.training.data import PhotoSet, centre_crop
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 128
 
 
+class Measured(NamedTuple):
+    """How good a net is on some photos."""
+
+    loss: float  # mean
+    top1: float  # share
+    classes: tuple[float, ...]  # K: the top-1 share of each class; 0 for one without photos
+
+
 def evaluate(
     net: nn.Module,
     photos: PhotoSet,
@@ -23,13 +33,24 @@ def evaluate(
     label_smoothing: float = 0.0,
 ) -> tuple[float, float]:
     """Return a net's mean loss and top-1 share on the central `size` pixels of photos."""
+    return measured(net, photos, size, device, label_smoothing)[:2]
+
+
+def measured(
+    net: nn.Module,
+    photos: PhotoSet,
+    size: int,
+    device: torch.device | None = None,
+    label_smoothing: float = 0.0,
+) -> Measured:
+    """Return a net's mean loss and its top-1 share, over all photos and by class, on their central `size` pixels."""
     import torch
     from torch.nn import functional
 
     device = device or torch.device("cpu")
     was_training = net.training
     net.eval()
-    loss, right = 0.0, 0
+    loss, right = 0.0, np.zeros(len(photos), bool)
     with torch.inference_mode():
         for start in range(0, len(photos), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
@@ -37,9 +58,11 @@ def evaluate(
             logits = net(centre_crop(torch.from_numpy(photos.pictures[part]).to(device), size))  # N K
             losses = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
             loss += float(losses)
-            right += int((logits.argmax(1) == labels).sum())
+            right[part] = (logits.argmax(1) == labels).cpu().numpy()
     net.train(was_training)
-    return loss / len(photos), right / len(photos)
+    count = len(photos.classes)
+    each = np.bincount(photos.labels[right], minlength=count) / np.bincount(photos.labels, minlength=count).clip(1)
+    return Measured(loss / len(photos), int(right.sum()) / len(photos), tuple(each.tolist()))
 
 
 def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[None]:

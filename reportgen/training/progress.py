@@ -39,7 +39,7 @@ def reporter(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         with _bar(console) as show:
             yield show
     else:
-        yield lambda event: console.print(_line(event), soft_wrap=True) if event.finished else None
+        yield lambda event: console.print(line(event), soft_wrap=True) if event.finished else None
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 
         def show(event: Progress) -> None:
             if event.finished:
-                bars.console.print(_line(event))
+                bars.console.print(line(event))
                 return
             bars.update(
                 task,
@@ -65,7 +65,8 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _line(event: Progress) -> str:
+def line(event: Progress) -> str:
+    """Return one line on how far a training is, with the numbers of an epoch that ends."""
     row = event.finished
     if row is None:
         return f"{event.arch} epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}"

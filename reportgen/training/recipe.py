@@ -36,10 +36,11 @@ class Data(Strict):
 
 
 class Optimizer(Strict):
-    """SGD with Nesterov momentum, a linear warm-up and a cosine down to zero."""
+    """SGD with Nesterov momentum, or Adam; a linear warm-up and a cosine down to zero."""
 
+    kind: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # Adam's first moment
     weight_decay: float = Field(default=5e-4, ge=0)  # on weights of two and more axes; never on biases and norms
     warmup: float = Field(default=0.1, ge=0, lt=1)  # share of all steps
     clip: float = Field(default=2.0, ge=0)  # largest gradient norm; 0 = no limit
@@ -54,6 +55,7 @@ class Augment(Strict):
     brightness: float = Field(default=0.3, ge=0, lt=1)  # factors are drawn from 1 - value .. 1 + value
     contrast: float = Field(default=0.3, ge=0, lt=1)
     saturation: float = Field(default=0.3, ge=0, lt=1)
+    salt_pepper: float = Field(default=0.0, ge=0, lt=1)  # at most this share of a picture's pixels black or white
 
     @model_validator(mode="after")
     def _ranges_in_order(self) -> Augment:
@@ -82,6 +84,7 @@ class Recipe(Strict):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where measured quicker
     checkpoints: tuple[int, ...] = ()  # epochs whose weights are kept; 0 = before training
     validate_every: int = Field(default=1, ge=1)  # epochs; the last is always validated
+    repeats: int = Field(default=1, ge=1)  # in a report: so many runs, of seed, seed + 1 ...; one is made otherwise
     seed: int = Field(default=0, ge=0)
     out: str | None = None
 
@@ -121,14 +124,15 @@ def load_recipe(path: Path, train: Sequence[str] = (), val: Sequence[str] = (), 
         raise SpecError(f"The recipe {path} should be `key: value` lines, such as `arch: resnet_mini`.")
     recipe = make_recipe(values, where=str(path))
     data = Data(
-        train=_resolved(train, Path()) or _resolved(recipe.data.train, path.parent),
-        val=_resolved(val, Path()) or _resolved(recipe.data.val, path.parent),
+        train=resolved(train, Path()) or resolved(recipe.data.train, path.parent),
+        val=resolved(val, Path()) or resolved(recipe.data.val, path.parent),
     )
-    own_out = None if recipe.out is None else _resolved([recipe.out], path.parent)[0]
+    own_out = None if recipe.out is None else resolved([recipe.out], path.parent)[0]
     return recipe.model_copy(update={"data": data, "out": out or own_out})
 
 
-def _resolved(sources: Sequence[str], folder: Path) -> tuple[str, ...]:
+def resolved(sources: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return absolute paths of sources below a folder; a rendered world is left as it is."""
     return tuple(source if source.startswith(RENDERED) else str((folder / source).resolve()) for source in sources)
 
 
@@ -137,8 +141,17 @@ def make_recipe(values: dict[str, Any], where: str = "The recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(dict(item)) for item in error.errors()]
-        raise SpecError(f"{where}: " + "; ".join(problems) + ".") from error
+        found = [_problem(dict(item)) for item in error.errors()]
+        raise SpecError(f"{where}: " + "; ".join(found) + ".") from error
+
+
+def problems(part: type[BaseModel], values: dict[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with plain values, as pairs of a way below them and a sentence."""
+    try:
+        part.model_validate(values)
+    except ValidationError as error:
+        return [(item["loc"], f"the recipe: {_problem(dict(item))}.") for item in error.errors()]
+    return []
 
 
 def _problem(item: dict[str, Any]) -> str:

@@ -22,6 +22,9 @@ def inputs_of(found, net, pictures=2):
     if found.scope == "images":
         points = {"left_eye": (20.0, 24.0), "nose": (30.5, 40.0)}
         return [Input(tiny.photo(seed), ("church",), points=points, name=f"photo {seed}") for seed in (1, 2, 3)]
+    if found.scope == "training":
+        training = tiny.training_run(net, net.card.arch)
+        return [Input(tiny.photo(seed), name=f"photo {seed}", training=training) for seed in (1, 2, 3)]
     if found.scope != "image":
         return [Input()]
     inputs = [Input(tiny.photo(seed), ("church",)) for seed in range(1, 1 + pictures)]
@@ -44,7 +47,7 @@ def run(found, net):
         return [compute(found.name, net, tiny.dataset(), **found.tiny)]
     inputs = inputs_of(found, net)
     artifacts = found.run(net, inputs, found.params(**found.tiny), rngs_of(inputs))
-    assert len(artifacts) == (1 if found.scope == "images" else len(inputs))
+    assert len(artifacts) == (1 if found.scope in ("images", "training") else len(inputs))
     return artifacts
 
 

@@ -1,0 +1,81 @@
+"""A trained generator as one file: its weights, the autoencoder and the bounds of its code, in float16."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reportgen.generators import FORMAT
+from reportgen.training.checkpoints import half, save_weights
+from reportgen.training.data import MEAN, STD
+from reportgen.training.generator import likely_codes, shape_of
+from reportgen.training.generator_steps import Studio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def export_generator(studio: Studio, target: Path) -> None:
+    """Write the averaged generator, the autoencoder (trained now) and the bounds of the code.
+
+    Inside the training codes are measured in each feature's spread; the file's nets take them as the net gives them.
+    """
+    import torch
+
+    codes = studio.codes
+    prior = likely_codes(studio.standard(codes), studio.recipe)
+    generator = copy.deepcopy(studio.averaged)
+    with torch.no_grad():
+        for net in (generator, prior):
+            _take_plain_codes(net.dense1, studio)
+        last = list(prior.children())[-1]  # gives codes back: in their own measure too
+        last.bias.copy_(last.bias * studio.spread + studio.mean)  # type: ignore[operator]
+        last.weight.mul_(studio.spread[:, None])  # type: ignore[operator]
+    tensors = half({f"generator.{name}": value for name, value in generator.state_dict().items()})
+    tensors |= half({f"autoencoder.{name}": value for name, value in prior.state_dict().items()})
+    tensors |= told(codes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(tensors, _described(studio), target)
+
+
+def told(codes: Tensor) -> dict[str, Tensor]:
+    """Mean and spread of photos' codes, and the bounds: zero, and the mean plus three standard deviations."""
+    import torch
+
+    mean, spread = codes.mean(0).cpu(), codes.std(0).cpu()
+    values = {"low": torch.zeros(codes.shape[1]), "high": mean + 3 * spread, "mean": mean, "spread": spread}
+    return {f"code.{name}": value for name, value in values.items()}
+
+
+def _take_plain_codes(dense: Any, studio: Studio) -> None:
+    """Make a dense layer that takes standardised codes take plain ones."""
+    dense.weight.div_(studio.spread[None])
+    dense.bias.sub_(dense.weight @ studio.mean)
+
+
+def _described(studio: Studio) -> dict[str, str]:
+    """What the file says about itself; no path of the machine and no date is among it."""
+    recipe, card = studio.recipe, studio.encoder.card
+    plain = recipe.model_dump(mode="json", exclude={"out"})
+    plain["data"] = {part: [Path(source).name for source in plain["data"][part]] for part in plain["data"]}
+    width = studio.codes.shape[1]
+    return {
+        "format": FORMAT,
+        "shape": json.dumps(shape_of(recipe, width).described(), sort_keys=True),
+        "autoencoder": json.dumps(recipe.autoencoder.widths),
+        "inverts": json.dumps(
+            {
+                "layer": f"the layer {recipe.generator.layer} ({width} rectified features)",
+                "net": f"{card.arch} (weights {card.weights[:12]}, seen at {recipe.generator.size} pixels)",
+            },
+            sort_keys=True,
+        ),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+        "recipe": json.dumps(plain, sort_keys=True),
+        "data": studio.data,
+        "epochs": str(len(studio.rows)),
+        "measured": json.dumps({k: round(v, 4) for k, v in studio.rows[-1].items() if k.startswith("val_")}),
+    }

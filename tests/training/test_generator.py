@@ -1,0 +1,180 @@
+"""Generators by recipe: they learn, can be stopped and gone on with, are exported whole; what is wrong is said."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from reportgen import generators
+from reportgen.errors import ModelError, SpecError
+from reportgen.training.generator import STATE, likely_codes, train_generator
+from reportgen.training.generator_export import export_generator
+from reportgen.training.generator_recipe import is_generator_recipe, load_generator_recipe, make_generator_recipe
+
+TINY = {
+    "generator": {"net": "resnet_mini", "weights": "random", "size": 32, "dense": 16, "widths": [16, 12, 8],
+                  "refined": [16]},
+    "data": {"train": "rendered:objects?n=48&seed=1", "val": "rendered:objects?n=16&seed=2"},
+    "losses": {"comparator": ["stage2"]},
+    "judge": {"widths": [4, 6, 8], "starts": 1},
+    "autoencoder": {"widths": [24, 8], "steps": 30},
+    "epochs": 2,
+    "batch": 8,
+    "precision": "fp32",
+}  # fmt: skip
+
+
+def recipe(**changes):
+    return make_generator_recipe({**TINY, **changes})
+
+
+def trained(out, wanted=None, **how):
+    return train_generator(wanted or recipe(), out, "cpu", **how)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    told = []
+    studio = trained(tmp_path_factory.mktemp("run"), say=told.append)
+    return studio, told
+
+
+def test_it_tells_each_epoch_and_writes_a_log(finished):
+    studio, told = finished
+    assert len(told) == len(studio.rows) == 2
+    assert told[1].startswith("generator epoch 2/2: pixel ")
+    assert (studio.out / "log.csv").read_text().splitlines()[0].startswith("epoch,pixel,feature,code,adversarial,judge")
+    assert studio.rows[0]["adversarial"] == studio.rows[0]["judge"] == 0, "the judge has not begun to speak"
+    assert studio.rows[1]["judge"] > 0
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_it_learns_to_paint_the_picture_of_its_code(tmp_path):
+    long = recipe(epochs=8, learning_rate=2e-3, average=0.5, judge={"widths": [4, 6, 8], "starts": 8})
+    rows = trained(tmp_path, long).rows
+    assert rows[-1]["pixel"] < 0.8 * rows[0]["pixel"]
+    assert rows[-1]["val_pixel"] < rows[0]["val_pixel"]
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(finished, tmp_path):
+    studio, _ = finished
+    first = trained(tmp_path, until=time.monotonic() + 1e-9)
+    assert len(first.rows) == 0
+    half = []
+
+    def stop(line):
+        half.append(line)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, say=stop)
+    assert (tmp_path / STATE).is_file()
+    whole = trained(tmp_path, say=half.append)
+    assert len(half) == 2
+    for name, value in studio.averaged.state_dict().items():
+        assert torch.equal(value, whole.averaged.state_dict()[name]), name
+    plain = [{k: v for k, v in row.items() if k != "seconds"} for row in whole.rows]
+    assert plain == [{k: v for k, v in row.items() if k != "seconds"} for row in studio.rows]
+
+
+def test_more_epochs_may_be_asked_of_a_run_later(finished, tmp_path):
+    trained(tmp_path, recipe(epochs=1))
+    whole = trained(tmp_path, recipe(epochs=2))
+    for name, value in finished[0].averaged.state_dict().items():
+        assert torch.equal(value, whole.averaged.state_dict()[name]), name
+
+
+def test_a_run_of_another_recipe_or_of_a_net_is_not_gone_on_with(finished, tmp_path):
+    studio, _ = finished
+    with pytest.raises(SpecError, match=r"another recipe; these differ: batch, seed\."):
+        trained(studio.out, recipe(batch=4, seed=3))
+    torch.save({"net": {}}, tmp_path / STATE)
+    with pytest.raises(SpecError, match="a training of a net, not of a generator"):
+        trained(tmp_path)
+
+
+def test_a_loss_that_becomes_nan_stops_with_the_epoch_and_the_rate(tmp_path):
+    with pytest.raises(SpecError, match=r"NaN or infinite in epoch [12] at learning rate 1e\+30"):
+        trained(tmp_path, recipe(learning_rate=1e30))
+
+
+def test_a_code_that_is_not_rectified_is_refused(tmp_path):
+    with pytest.raises(SpecError, match="code logits of resnet_mini has negative features"):
+        trained(tmp_path, recipe(generator={**TINY["generator"], "layer": "logits"}))
+    with pytest.raises(ModelError, match="has no layer 'penultima'"):
+        trained(tmp_path, recipe(generator={**TINY["generator"], "layer": "penultima"}))
+
+
+def test_fewer_pictures_than_a_batch_are_refused(tmp_path):
+    with pytest.raises(SpecError, match="48 pictures to train on are less than a batch of 64"):
+        trained(tmp_path, recipe(batch=64))
+
+
+def test_the_exported_file_takes_codes_as_the_net_gives_them(finished, tmp_path):
+    studio, _ = finished
+    export_generator(studio, tmp_path / "own.safetensors")
+    found = generators.load_generator(str(tmp_path / "own.safetensors"))
+    codes = studio.codes[:10]
+    wanted = studio.averaged(studio.standard(codes))
+    assert (found.module(codes) - wanted).abs().max() < 0.02 * wanted.abs().max(), "apart from float16"
+    likely = likely_codes(studio.standard(studio.codes), studio.recipe)
+    wanted = likely(studio.standard(codes)) * studio.spread + studio.mean
+    assert (found.autoencoder(codes) - wanted).abs().max() < 0.02 * wanted.abs().max()
+    high = studio.codes.numpy().astype(np.float64)
+    assert np.abs(found.high - (high.mean(0) + 3 * high.std(0, ddof=1))).max() < 1e-4
+    assert "resnet_mini" in found.inverts
+    assert "208 rectified features" in found.inverts
+    export_generator(studio, tmp_path / "again.safetensors")
+    again = generators.load_generator(str(tmp_path / "again.safetensors"))
+    assert again.digest == found.digest
+    assert str(tmp_path).encode() not in (tmp_path / "own.safetensors").read_bytes()
+
+
+def test_the_autoencoder_brings_codes_back_to_the_likely_ones():
+    numbers = np.random.default_rng(0)
+    basis = numbers.normal(size=(2, 10))
+    codes = torch.from_numpy(numbers.normal(size=(500, 2)) @ basis / np.sqrt((basis**2).sum(0))).float()
+    wanted = recipe(autoencoder={"widths": [32, 8], "steps": 600, "noise": 0.5})
+    net = likely_codes(codes, wanted)
+    noisy = codes + 0.5 * torch.from_numpy(numbers.normal(size=codes.shape)).float()
+    assert (net(noisy) - codes).square().mean() < 0.4 * (noisy - codes).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generator": {"size": 40}}, r"generator\.size: 40 cannot be halved 5 times"),
+        ({"generator": {"layers": "x"}}, r"unknown key 'generator\.layers'\. Did you mean 'layer'"),
+        ({"optimiser": 1}, "unknown key 'optimiser'"),
+        ({"data": None}, "data: "),
+        ({"epochs": 0}, "epochs: "),
+    ],
+)
+def test_a_wrong_recipe_names_what_is_wrong(changes, words):
+    with pytest.raises(SpecError, match=words):
+        recipe(**changes)
+
+
+def test_a_recipe_of_a_generator_is_told_by_its_key_and_its_paths_are_its_folders(tmp_path):
+    path = tmp_path / "generator.yaml"
+    path.write_text("generator: {net: resnet_mini}\ndata: {train: photos, val: more}\nout: here\n")
+    assert is_generator_recipe(path)
+    found = load_generator_recipe(path)
+    assert found.data.train == (str(tmp_path / "photos"),)
+    assert found.out == str(tmp_path / "here")
+    assert load_generator_recipe(path, train=["other"]).data.train == ("other",)
+    other = tmp_path / "net.yaml"
+    other.write_text("arch: resnet_mini\n")
+    assert not is_generator_recipe(other)
+    assert not is_generator_recipe(tmp_path / "none.yaml")
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_generator_recipe(tmp_path / "none.yaml")
+
+
+def test_the_recipe_of_the_zoo_is_sound():
+    from pathlib import Path
+
+    path = Path(__file__).parents[2] / "specs" / "zoo" / "generator.yaml"
+    assert is_generator_recipe(path)
+    assert load_generator_recipe(path).generator.net == "resnet_mini"
