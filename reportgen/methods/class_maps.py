@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import images, patterns, scoring
+from reportgen import images, patterns, scoring, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Layer, Method, Net, Panel, Scan
 
@@ -139,7 +139,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     seen = {name: found[name][found["targets"] >= 0] for name in ("places", "targets", "answers", "confidence")}
     seen["sharpness"] = found["sharpness"][found["targets"] >= 0]
     if not len(seen["places"]):
-        some = ", ".join(scoring.short(name) for name in data.classes[:4])
+        some = ", ".join(wording.short(name) for name in data.classes[:4])
         raise NotApplicable(
             f"{title} knows none of the classes of {data.name} ({some} ...), so there is no right answer it could give."
         )
@@ -169,7 +169,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
         "between": alike.between,
         "compared": sum(alike.maps),
         "even": len(found["maps"]) - sum(alike.maps),
-        "pattern_classes": [scoring.short(net.classes[k]) for k in alike.classes],
+        "pattern_classes": [wording.short(net.classes[k]) for k in alike.classes],
         "classes": _classes(net, seen["targets"], correct, alike),
         "shown": looks[2],
     }
@@ -220,9 +220,9 @@ def _looks(
             told.append(
                 {
                     "picture": data.names[int(seen["places"][row])],
-                    "class": scoring.short(net.classes[true]),
+                    "class": wording.short(net.classes[true]),
                     "probability": float(given[n, true]),
-                    "other": scoring.short(net.classes[other]),
+                    "other": wording.short(net.classes[other]),
                     "other_probability": float(given[n, other]),
                     "right": int(seen["answers"][row, 0]) == true,
                 }
@@ -237,7 +237,7 @@ def _classes(net: Net, targets: np.ndarray, correct: np.ndarray, alike: patterns
     found = []
     for k in np.unique(targets):
         entry = {
-            "name": scoring.short(net.classes[int(k)]),
+            "name": wording.short(net.classes[int(k)]),
             "pictures": int((targets == k).sum()),
             "top1": scoring.share(correct[targets == k]),
             "within": None,
