@@ -36,7 +36,7 @@ def assemble(
     plan = prepare(spec, store, options, watcher)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
     if built.published and not built.failed:
-        remember(plan, path, folder, store, options.only)
+        remember(plan, path, folder, store, options.only, options.device)
     if listed and built.published:
         _refresh_list(folder.parent)
     return built
@@ -54,7 +54,9 @@ def prepare(
     courses = trained.courses(spec, store, options.device)
     plan = _plan(spec, store, options, watcher, courses)
     if train and any(course.missing for course in courses.values()):  # only once all else is known to be right
-        trained.train_missing(spec, courses, options.device, options.threads, watcher.say)
+        from reportgen.training.into_store import train_missing
+
+        train_missing(spec, courses, options.device, options.threads, watcher.say)
         plan = _plan(spec, store, options, watcher, courses)
     return plan
 

@@ -97,7 +97,7 @@ def build(
     folder = (Path(out) if out else SITE_ROOT / Path(spec).stem).absolute()
     guard(folder)
     store = store_at(options.cache)
-    cells = nothing_to_do(Path(spec), folder, store, options.only)
+    cells = nothing_to_do(Path(spec), folder, store, options.only, options.device)
     if cells is not None:
         return Built(folder, 0, cells, (), (), {}, time.perf_counter() - started, published=True, unchanged=True)
 

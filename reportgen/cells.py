@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from reportgen import keys, patterns
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reportgen.examples import Dataset
 
 BLOB = "arrays.safetensors"
+OF_SETS = ("images", "training")  # scopes whose cells have a set of pictures each, and are a call of their own
 
 
 def key_document(
@@ -41,7 +42,7 @@ def key_document(
         "kind": "cell",
         "numerics_epoch": keys.NUMERICS_EPOCH,
         "method": {"name": method.name, "version": method.version},
-        "params": asdict(params),
+        "params": _telling(params),
         "net": {
             "builder": card.builder,
             "weights": card.weights,
@@ -77,6 +78,12 @@ def unfit(method: Method, card: Card) -> str:
             "encoder-decoder (arch: encdec) and SqueezeNet have."
         )
     return ""
+
+
+def _telling(params: Any) -> dict[str, Any]:
+    """The params but for paths, which say where a file lies: the digest beside them says what it holds."""
+    paths = {field.name for field in fields(params) if field.metadata.get("path")}
+    return {name: value for name, value in asdict(params).items() if name not in paths}
 
 
 def unfit_set(method: Method, data: Dataset) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reportgen.errors import ReportError, SpecError
+from reportgen.errors import Interrupted, ReportError, SpecError
 
 if TYPE_CHECKING:
     from reportgen.building import Built, Options
@@ -93,19 +95,21 @@ def build(
 @app.command()
 def plan(
     spec: SpecFile,
-    why: Annotated[bool, typer.Option("--why", help="say for each missing cell what changed")] = False,
+    explain: Annotated[bool, typer.Option("--why", help="say for each missing cell what changed")] = False,
     cache: Cache = None,
+    device: Device = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="never ask the network")] = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Print what would run, what is cached, and what does not apply."""
     from reportgen.building import Options
-    from reportgen.plan import why as explain
+    from reportgen.why import why, why_trained
 
-    made, store = _prepared(spec, Options(cache=cache, offline=offline, allow_code=allow_code))
+    made, store = _prepared(spec, Options(cache=cache, device=device, offline=offline, allow_code=allow_code))
     for name, choice in made.models.items():
         if choice.course is not None and choice.course.missing:
-            typer.echo(f"to be trained  {name}  ({choice.course.words})")
+            changed = f"; {why_trained(choice.course, store)}" if explain else ""
+            typer.echo(f"{'to be trained':15}{name}  ({choice.course.words(made.cards[name].flops)}{changed})")
     counts = {"cached": 0, "to run": 0, "not applicable": 0}
     for cell in made.cells:
         if not cell.section:
@@ -113,17 +117,17 @@ def plan(
         missing = cell.id not in made.excluded and store.get(cell.key) is None
         state = "not applicable" if cell.id in made.excluded else "to run" if missing else "cached"
         counts[state] += 1
-        note = made.excluded.get(cell.id) or (explain(cell, store) if why and missing else "")
+        note = made.excluded.get(cell.id) or (why(cell, store) if explain and missing else "")
         typer.echo(f"{state:15}{cell.id}{'  (' + note + ')' if note else ''}")
     typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
 
 
 @app.command()
-def check(spec: SpecFile, allow_code: AllowCode = False, cache: Cache = None) -> None:
+def check(spec: SpecFile, allow_code: AllowCode = False, cache: Cache = None, device: Device = "auto") -> None:
     """Read the spec and its files, and report every problem."""
     from reportgen.building import Options
 
-    made, _ = _prepared(spec, Options(cache=cache, allow_code=allow_code))
+    made, _ = _prepared(spec, Options(cache=cache, device=device, allow_code=allow_code))
     untrained = sum(choice.course is not None and choice.course.missing > 0 for choice in made.models.values())
     models = f"{len(made.spec.models)} models{f' ({untrained} to be trained)' if untrained else ''}"
     typer.echo(f"{spec}: {len(made.spec.sections)} sections, {models}, no problems")
@@ -200,16 +204,27 @@ def train(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Train a net as a recipe says; an interrupted run goes on where it stood.
+    """Train a net, or a generator, as a recipe says; an interrupted run goes on where it stood.
 
     Checkpoints, the log and the finished weights land in the run's folder.
     """
     from reportgen.training import export, load_recipe
     from reportgen.training import train as train_net
+    from reportgen.training.generator_recipe import is_generator_recipe, load_generator_recipe
 
-    asked = load_recipe(recipe, [str(path) for path in data or []], [str(path) for path in val or []])
+    pictures = [str(path) for path in data or []], [str(path) for path in val or []]
+    if is_generator_recipe(recipe):
+        from reportgen.training.generator_export import train_and_export
+
+        wanted = load_generator_recipe(recipe, *pictures)
+        folder = out or Path(wanted.out or f"runs/{recipe.stem}")
+        with _goes_on(folder):
+            typer.echo(train_and_export(wanted, folder, device, threads, quiet=_state["quiet"]))
+        return
+    asked = load_recipe(recipe, *pictures)
     folder = out or Path(asked.out or f"runs/{recipe.stem}")
-    result = train_net(asked, folder, device, threads, quiet=_state["quiet"])
+    with _goes_on(folder):
+        result = train_net(asked, folder, device, threads, quiet=_state["quiet"])
     weights = folder / f"{asked.arch}.safetensors"
     top1 = export(folder, weights, device)
     typer.echo(f"{weights}: {len(result.classes)} classes, top-1 {100 * top1:.1f} % on the validation pictures")
@@ -259,15 +274,15 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
+        if code == Interrupted.exit_code:
+            raise KeyboardInterrupt  # which typer has turned into this code
     except ReportError as error:
         typer.echo(f"reportgen: {error}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
-        typer.echo(
-            "reportgen: interrupted; what was finished is kept, and the next build goes on from there",
-            err=True,
-        )
-        code = 130
+        text = "reportgen: interrupted; what was finished is kept, and the next build goes on from there"
+        typer.echo(text, err=True)
+        code = Interrupted.exit_code
     except typer.Abort:
         code = 130
     except Exception as error:
@@ -286,6 +301,16 @@ def _usage(error: Exception) -> int:
 
 def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _goes_on(folder: Path) -> Iterator[None]:
+    """Whoever is interrupted in here is told how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = f"interrupted; the same command goes on in {folder} after the last whole epoch"
+        raise Interrupted(text) from None
 
 
 def _prepared(spec: Path, options: Options) -> tuple[Plan, Any]:

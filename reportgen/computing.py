@@ -13,6 +13,7 @@ from reportgen.errors import MethodError, NotApplicable, nearest
 from reportgen.examples import Dataset
 from reportgen.keys import digest
 from reportgen.methods import methods
+from reportgen.nets.shipped import shipped
 from reportgen.passes import Job, scan
 from reportgen.records import Artifact, Input, Method, Net, Picture
 from reportgen.spec_params import make_params
@@ -59,19 +60,19 @@ def compute(
     """What a method gives for a picture (H x W x 3, 0..1), or a list of artifacts for a list of pictures.
 
     A method that looks at a set of images gives one artifact for the whole list, one that looks over a data set
-    (`reportgen.load_dataset`) one for the set. `params` are the method's own, such
-    as target, layer and units; `label` names what the pictures show; `points` are named places as (x, y) in pixels,
-    one mapping for each picture. A store is used only when one is given. Raises MethodError for a wrong param,
-    NotApplicable where the method has no meaning on this net.
+    (`reportgen.load_dataset`) one for the set; one that looks at a run of training (known of the embedded nets) takes
+    either or neither. `params` are the method's own, such as target, layer and units; `label` names what the
+    pictures show; `points` are named places as (x, y) in pixels, one mapping for each picture. A store is used only
+    when one is given. Raises MethodError for a wrong param, NotApplicable where the method has no meaning on this net.
     """
     found = _method(method)
     filled = _params(found, net, params)
-    if found.scope == "training":
-        raise NotApplicable(f"{method} looks at a run of training, which only the nets have that a report trains.")
     if found.scope == "dataset":
         return _over_dataset(found, net, pictures, filled, seed, store)
     labels = (label,) if isinstance(label, str) else tuple(label)
     many = isinstance(pictures, list | tuple)
+    if found.scope == "training":
+        return _of_training(found, net, pictures, filled, seed, store)
     if found.scope == "net":
         given = [Input()]
     elif pictures is None:
@@ -128,7 +129,30 @@ def _points(pictures: Sequence[Picture], points: Points | Sequence[Points]) -> l
 def _set(method: Method, net: Net, given: Sequence[Input], params: Any, seed: int, store: Store | None) -> Artifact:
     """The one artifact of a set of pictures."""
     images = [_image(method, one) for one in given]
-    document = _document(method, net, params, seed, images=images)
+    return _one(method, net, given, params, store, _document(method, net, params, seed, images=images))
+
+
+def _of_training(method: Method, net: Net, pictures: Any, params: Any, seed: int, store: Store | None) -> Artifact:
+    """The one artifact of the training that is known of an embedded net, on a data set or some pictures, if any."""
+    known = shipped(net.card.arch, net.card.weights)
+    if known is None:
+        raise NotApplicable(
+            f"{method.name} looks at a run of training, and none is known of these weights of {net.card.arch}: only "
+            "those have one that a report trains (`training:`), and the embedded weights of the mini nets."
+        )
+    data = pictures if isinstance(pictures, Dataset) else None
+    listed = pictures if isinstance(pictures, list | tuple) else [pictures] if pictures is not data else []
+    training = known.seen(net, data)
+    given = [Input(picture, name=f"picture {number}") for number, picture in enumerate(listed, 1)] or [Input()]
+    images, digested = [_image(method, one) for one in given], None if data is None else data.digest()
+    document = _document(method, net, params, seed, images=images, dataset=digested, training=known.keys)
+    return _one(method, net, [replace(one, training=training) for one in given], params, store, document)
+
+
+def _one(
+    method: Method, net: Net, given: Sequence[Input], params: Any, store: Store | None, document: Mapping[str, Any]
+) -> Artifact:
+    """The one artifact of several inputs, from the store where it is there."""
     found = _stored(store, document)
     if found is None:
         (found,) = method.run(net, given, params, [cells.random_numbers(document)])
@@ -182,8 +206,10 @@ def _document(
     image: Mapping[str, Any] | None = None,
     images: Sequence[Mapping[str, Any] | None] | None = None,
     dataset: str | None = None,
+    training: Sequence[str] = (),
 ) -> dict[str, Any]:
     how: dict[str, Any] = {"image": image, "images": images, "dataset": dataset, "precision": net.precision}
+    how["training"] = training
     return cells.key_document(method, params, net.card, uses={}, seed=seed, **how)
 
 

@@ -40,6 +40,12 @@ class RenderError(ReportError):
     exit_code = 1
 
 
+class Interrupted(ReportError):
+    """Whoever stopped the program is told how it goes on."""
+
+    exit_code = 130
+
+
 class NotApplicable(ReportError):
     """A method has no meaning on this net or picture; the page shows the reason and the store keeps it."""
 

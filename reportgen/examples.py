@@ -87,6 +87,17 @@ class TrainingRun:
     classes: tuple[str, ...]  # K
     logs: tuple[tuple[Epoch, ...], ...]  # R: one log per repeat, ascending epochs; the first is the net's own
     kept: tuple[int, ...]  # epochs whose weights are there, ascending; the last is the end of training
-    net: Callable[[int], Net]  # the net as it was after a kept epoch; the last of them is the report's own net
-    data: Dataset  # pictures to look at: those of the section's data set, else those it was validated on
+    net: Callable[
+        [int], Net
+    ]  # the net after a kept epoch, as far as its layers were kept; the last is the report's own
+    data: Dataset  # to look at: the section's data set, else what it was validated on; empty where neither is there
     numbers: Mapping[str, Any]  # the recipe in a few words and numbers: seed, batch, learning_rate, pictures ...
+
+
+def epochs_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Epoch, ...]:
+    """A log that was kept as JSON."""
+    shares = [row["val_classes"] for row in rows]
+    return tuple(
+        Epoch(**{**row, "val_classes": None if own is None else tuple(own)})
+        for row, own in zip(rows, shares, strict=True)
+    )

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 SIGNS = {
     **{"partial": "∂", "sum": "∑", "prod": "∏", "int": "∫", "cdot": "·", "times": "×", "infty": "∞", "in": "∈"},
     **{"ne": "≠", "le": "≤", "ge": "≥", "approx": "≈", "cap": "∩", "cup": "∪", "lVert": "‖", "rVert": "‖", "to": "→"},
+    **{"leftarrow": "←"},
     **{"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "odot": "⊙", "ldots": "…", "nabla": "∇", "pm": "±"},
     **{"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "lambda": "λ", "mu": "μ", "rho": "ρ"},
     **{"sigma": "σ", "tau": "τ", "theta": "θ", "phi": "φ", "pi": "π", "eta": "η", "Delta": "Δ", "Sigma": "Σ"},

@@ -38,13 +38,15 @@ PUBLISHED_DENSE = ("defc7", "defc6", "defc5")
 
 @dataclass(frozen=True)
 class Small:
-    """The shape of our own generator: two dense layers, then transposed convolutions that double the side."""
+    """The shape of our own generator: a dense layer, from which a coarse picture and, by transposed convolutions that
+    double the side, its details are painted."""
 
     width: int  # D: features of the code
     size: int  # side of the pictures
     dense: int = 384
-    widths: tuple[int, ...] = (256, 256, 192, 64, 32)  # channels, from the smallest side up; the last gives RGB
-    refined: tuple[int, ...] = (24,)  # sides at which a 3 x 3 convolution follows
+    widths: tuple[int, ...] = (256, 192, 96, 48)  # channels, from the smallest side up; the last gives RGB
+    refined: tuple[int, ...] = (16,)  # sides at which a 3 x 3 convolution follows
+    coarse: int = 16  # side of the coarse picture
 
     @property
     def first(self) -> int:
@@ -85,13 +87,39 @@ def published() -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def small(shape: Small) -> nn.Sequential:
+def small(shape: Small) -> nn.Module:
     """Our own generator: codes N x D, measured in the code's spread, -> normalised RGB N x 3 x S x S."""
+    from torch import Tensor, nn
+    from torch.nn import functional
+
+    class Painter(nn.Module):
+        """A coarse picture, linear in the code, and what convolutions add to it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shape = shape
+            self.dense1 = nn.Linear(shape.width, shape.dense)
+            self.coarse = nn.Linear(shape.dense, 3 * shape.coarse**2)
+            self.fine = _fine(shape)
+            initialise(self, SLOPE)
+
+        def forward(self, code: Tensor) -> Tensor:
+            """The pictures of codes."""
+            told = self.dense1(code)  # N dense
+            coarse = self.coarse(told).unflatten(1, (3, shape.coarse, shape.coarse))  # N 3 c c
+            whole = functional.interpolate(coarse, (shape.size, shape.size), mode="bilinear")  # N 3 S S
+            painted: Tensor = self.fine(told) + whole
+            return painted
+
+    return Painter()
+
+
+def _fine(shape: Small) -> nn.Sequential:
+    """From what the first dense layer tells, N x dense, to details N x 3 x S x S."""
     from torch import nn
 
     side, widths = shape.first, (*shape.widths, 3)
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["dense1"], layers["relu_dense1"] = nn.Linear(shape.width, shape.dense), nn.LeakyReLU(SLOPE)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(relu_dense1=nn.LeakyReLU(SLOPE))
     layers["dense2"], layers["relu_dense2"] = nn.Linear(shape.dense, widths[0] * side**2), nn.LeakyReLU(SLOPE)
     layers["reshape"] = nn.Unflatten(1, (widths[0], side, side))  # N C s s
     for width_in, width in itertools.pairwise(widths):
@@ -103,9 +131,7 @@ def small(shape: Small) -> nn.Sequential:
         if side in shape.refined:
             layers[f"conv{side}"] = nn.ConvTranspose2d(width, width, 3, 1, 1)
             layers[f"relu_conv{side}"] = nn.LeakyReLU(SLOPE)
-    net = nn.Sequential(layers)
-    initialise(net, SLOPE)
-    return net
+    return nn.Sequential(layers)
 
 
 def autoencoder(width: int, widths: Sequence[int]) -> nn.Sequential:

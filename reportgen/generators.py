@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-BUILT_IN = EMBEDDED / "generator.safetensors"
-RANDOM = "random"  # an untrained generator: what a method shows without anything learned about pictures
+SHIPPED = EMBEDDED / "generator.safetensors"
+DEFAULT = "embedded"  # the generator that comes with the package
+RANDOM = "random"  # an untrained one: what a method shows without anything learned about pictures
+DOC = "embedded (comes with the package), random (untrained), or a file: one of ours or DeePSiM's for fc6"
 FORMAT = "reportgen-generator-1"
 CODE = ("low", "high", "mean", "spread")  # what our files tell of their codes
 BGR_MEAN = (104.0, 117.0, 123.0)  # what CaffeNet's pictures lack
@@ -59,7 +61,7 @@ class Generator:
     low: NDArray[np.float32]  # D: codes are kept at or above this,
     high: NDArray[np.float32]  # D: and at or below this
     digest: str  # of its tensors
-    source: str  # "built-in", a file's name, "random"
+    source: str  # "embedded", a file's name, "random"
     autoencoder: Any = None  # R: codes N x D -> likelier codes N x D; None where there is none
     mean: NDArray[np.float32] | None = None  # D: of the codes of photos, where known
     spread: NDArray[np.float32] | None = None  # D: their standard deviation
@@ -75,23 +77,33 @@ class Generator:
         return f"{self.layer} of {self.net}"
 
 
-def load_generator(source: str = "") -> Generator:
-    """The built-in generator (no source), that of a file, or an untrained one (`random`), in single precision.
+def load_generator(source: str = DEFAULT) -> Generator:
+    """The generator of the package (`embedded`), an untrained one (`random`) or that of a file, in single precision.
 
-    Raises NotApplicable where none is built in, MethodError or ModelError for a file that holds none.
+    Raises NotApplicable where the package has none, MethodError or ModelError for a file that holds none.
     """
     if source == RANDOM:
         return untrained()
-    path = Path(source) if source else BUILT_IN
-    if not source and not path.is_file():
-        raise NotApplicable(
-            "No generator is built in, and no file was named. `generator: FILE` takes the published DeePSiM fc6 "
-            "generator or one made by `reportgen train specs/zoo/generator.yaml`; `generator: random` an untrained one."
-        )
+    path = _file(source)
     if not path.is_file():
-        raise MethodError(f"generator: there is no file {source}. A .pt, .pth or .safetensors file is wanted.")
+        raise NotApplicable(
+            "This installation comes without a generator. `generator: FILE` takes the published DeePSiM fc6 generator "
+            "or one made by `reportgen train specs/zoo/generator.yaml`; `generator: random` is an untrained one."
+        )
     status = path.stat()
-    return _loaded(path.resolve(), status.st_size, status.st_mtime_ns, "built-in" if not source else path.name)
+    return _loaded(path.resolve(), status.st_size, status.st_mtime_ns, DEFAULT if source == DEFAULT else path.name)
+
+
+def _file(source: str) -> Path:
+    """Where a generator lies. Raises MethodError where a file was named that is not there."""
+    if source == DEFAULT:
+        return SHIPPED
+    path = Path(source)
+    if not path.is_file():
+        raise MethodError(
+            f"generator: there is no file {source}. Right: embedded, random, or a .pt, .pth or .safetensors file."
+        )
+    return path
 
 
 @lru_cache(maxsize=2)
@@ -104,16 +116,14 @@ def _loaded(path: Path, _size: int, _changed: int, source: str) -> Generator:
 
 
 def file_digest(source: str) -> str:
-    """The SHA-256 of a generator's file, for keys; empty where none is built in. Needs no torch.
+    """The SHA-256 of a generator's file, for keys; empty where the package has none. Needs no torch.
 
     Raises MethodError where a file was named that is not there.
     """
     if source == RANDOM:
         return RANDOM
-    path = Path(source) if source else BUILT_IN
+    path = _file(source)
     if not path.is_file():
-        if source:
-            raise MethodError(f"generator: there is no file {source}. A .pt, .pth or .safetensors file is wanted.")
         return ""
     status = path.stat()
     return _file_digest(path.resolve(), status.st_size, status.st_mtime_ns)

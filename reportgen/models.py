@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from reportgen.errors import ModelError, SpecError
 from reportgen.keys import KEY_SCHEMA, digest
+from reportgen.nets.shipped import Shipped, shipped
 from reportgen.nets.weights import MissingWeights, Resolved, Unreachable, resolve
 from reportgen.records import Card, Net, Precision
 from reportgen.spec import ModelSpec, Spec
@@ -34,6 +35,11 @@ class Choice:
     missing: Path | None  # the weights file that was looked for in vain
     allow_code: bool
     course: Course | None = None  # its training, where the report trains it
+
+    @property
+    def training(self) -> Course | Shipped | None:
+        """How the net came to its weights: by the report's own training, or as reportgen's nets did; None: unknown."""
+        return self.course or shipped(self.resolved.arch, self.resolved.digest)
 
     @property
     def source(self) -> str:

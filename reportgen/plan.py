@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from reportgen import images
-from reportgen.cells import key_document, unfit, unfit_set
+from reportgen.cells import OF_SETS, key_document, unfit, unfit_set
 from reportgen.errors import ModelError, NotApplicable, SpecError, nearest
 from reportgen.examples import Dataset
-from reportgen.keys import digest, plain
+from reportgen.keys import digest
 from reportgen.models import Choice
+from reportgen.nets.shipped import Shipped
 from reportgen.records import Card, Cell, Method
 from reportgen.spec import SectionSpec, Spec, params_for
-from reportgen.store import Store
 from reportgen.trained import Course
 
 
@@ -53,16 +53,16 @@ def make_plan(
         method = methods[section.method or ""]
         name = _cell_id(section, model, image, layer, asked)
         params, reason = _settled(method, asked, cards[model])
-        course = getattr(models[model], "course", None) if method.scope == "training" else None
-        dataset = section.dataset if method.scope == "dataset" or course else None
+        training = getattr(models[model], "training", None) if method.scope == "training" else None
+        dataset = section.dataset if method.scope == "dataset" or training else None
         reason = reason or (unfit_set(method, datasets[dataset]) if dataset else "")
-        reason = reason or (_unfit_run(method, cards[model], course) if method.scope == "training" else "")
+        reason = reason or (_unfit_run(method, training) if method.scope == "training" else "")
         uses = {} if reason else maker.used(method, model, image)
         beside = {} if reason else maker.beside(method, model, image, params)
         for other in (*uses.values(), *beside.values()):
             cells.setdefault(other.id, other)
-        shown = section.images if method.scope in ("images", "training") else ()
-        runs = course.keys if course else ()
+        shown = section.images if method.scope in OF_SETS else ()
+        runs = training.keys if training else ()
         cell = maker.cell(
             name, method, model, params, image=image, images=shown, dataset=dataset, uses=uses, training=runs
         )
@@ -87,31 +87,15 @@ def open_datasets(spec: Spec, memo: Path | None = None) -> dict[str, Dataset]:
     }
 
 
-def _unfit_run(method: Method, card: Card, course: Course | None) -> str:
+def _unfit_run(method: Method, training: Course | Shipped | None) -> str:
     """Why a net's training has nothing that the method could show, or an empty text."""
-    title = card.facts.title or card.arch
-    if course is None:
-        return (
-            f"{title} was not trained by this report: its weights came ready-made, and how it came to them is unknown."
-        )
-    if "checkpoints" in method.needs and len(course.kept) < 2:
-        return f"No weights were kept while {title} was trained; `checkpoints:` in its recipe says at which epochs."
+    if training is None:
+        return "Not trained by this report, so how it came to its weights is unknown."
+    if "checkpoints" in method.needs and len(training.kept) < 2:
+        if isinstance(training, Shipped):
+            return "Of its training the log alone has come with reportgen, no weights on the way to the embedded ones."
+        return "No weights were kept while it was trained; `checkpoints:` in its recipe says at which epochs."
     return ""
-
-
-def why(cell: Cell, store: Store) -> str:
-    """One line on a missing cell: which fields of its key differ from the nearest stored cell of the method."""
-    best: tuple[int, list[str]] | None = None
-    for record in store.records():
-        other = record.document
-        if record.kind != "cell" or other["method"]["name"] != cell.method:
-            continue
-        changed = sorted(_differences(plain(cell.document), other))
-        if best is None or len(changed) < best[0]:
-            best = (len(changed), changed)
-    if best is None:
-        return f"no cell of {cell.method} is stored yet"
-    return "changed since the nearest stored cell: " + ", ".join(best[1])
 
 
 def _wanted(
@@ -195,7 +179,7 @@ class _Maker:
             params,
             self.cards[model],
             image=self._document(method, image) if image else None,
-            images=[self._document(method, one) for one in images] if method.scope in ("images", "training") else None,
+            images=[self._document(method, one) for one in images] if method.scope in OF_SETS else None,
             dataset=self.datasets[dataset] if dataset else None,
             uses={used: cell.key for used, cell in uses.items()},
             precision=self.spec.precision,
@@ -236,7 +220,7 @@ class _Maker:
     def _document(self, method: Method, image: str) -> dict[str, Any]:
         """What a key says about a picture: only what the method is given of it."""
         asked, document = self.spec.images[image], dict(self.documents[image])
-        if method.scope in ("images", "training"):
+        if method.scope in OF_SETS:
             document["name"] = asked.name(image)  # the results of a set call its pictures by name
         if "points" in method.needs:
             document["points"] = asked.points
@@ -288,11 +272,3 @@ def _has_class(card: Card, target: Any) -> bool:
     if isinstance(target, int) or str(target).isdigit():
         return 0 <= int(target) < len(card.classes)
     return label_index(card.classes, (str(target),)) is not None
-
-
-def _differences(new: Any, old: Any, path: str = "") -> Iterator[str]:
-    if isinstance(new, Mapping) and isinstance(old, Mapping):
-        for key in sorted({*new, *old}):
-            yield from _differences(new.get(key), old.get(key), f"{path}.{key}" if path else key)
-    elif new != old:
-        yield path

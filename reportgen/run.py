@@ -15,13 +15,12 @@ from typing import Any
 
 from reportgen import cells as cell_module
 from reportgen import images
-from reportgen.cells import BLOB
+from reportgen.cells import BLOB, OF_SETS
 from reportgen.errors import NotApplicable, ReportError
 from reportgen.passes import Job, scan
 from reportgen.plan import Plan
 from reportgen.records import Artifact, Cell, Filled, Input, Method, Net, Status
 from reportgen.store import Corrupt, Record, Store
-from reportgen.trained import as_seen
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +83,7 @@ def _fill_model(
         for cell in cells:
             progress(cell.id)
     for group in _groups([cell for cell in missing if cell not in scanned]):
-        alone = plan.methods[group[0].method].scope in ("images", "training")  # a set of pictures is a call of its own
-        size = 1 if alone else CHUNK
+        size = 1 if plan.methods[group[0].method].scope in OF_SETS else CHUNK
         for chunk in cell_module.chunks(group, size):
             _fill_chunk(plan, net, [c for c in chunk if c.key not in done], store, done, progress)
     del net
@@ -166,7 +164,7 @@ def _store(cell: Cell, artifact: Artifact, net: Net, seconds: float, store: Stor
 
 
 def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapping[str, Filled]) -> list[Artifact]:
-    if method.scope in ("images", "training"):  # one cell: all its pictures in one call
+    if method.scope in OF_SETS:  # one cell: all its pictures in one call
         inputs = [_shown(plan, chunk[0], image, {}) for image in chunk[0].images]
         if method.scope == "training":
             inputs = _with_training(plan, net, chunk[0], inputs)
@@ -181,9 +179,9 @@ def _run(plan: Plan, method: Method, net: Net, chunk: Sequence[Cell], done: Mapp
 
 def _with_training(plan: Plan, net: Net, cell: Cell, inputs: Sequence[Input]) -> list[Input]:
     """The inputs of a method that looks at a run of training; at least one, and one only for a single artifact."""
-    course = plan.models[cell.model].course
-    assert course is not None, "plan excludes nets that the report does not train"
-    training = as_seen(course, net, plan.datasets[cell.dataset] if cell.dataset else None)
+    known = plan.models[cell.model].training
+    assert known is not None, "plan excludes nets of which no training is known"
+    training = known.seen(net, plan.datasets[cell.dataset] if cell.dataset else None)
     return [replace(one, training=training) for one in inputs or [Input()]]
 
 
@@ -203,7 +201,7 @@ def _shown(plan: Plan, cell: Cell, image: str, used: Mapping[str, Artifact]) -> 
     picture = images.load_image(asked.source, base=plan.spec.path.parent, crop=asked.crop)
     method = plan.methods[cell.method]
     points = asked.points_in_crop() if "points" in method.needs else {}
-    name = asked.name(image) if method.scope in ("images", "training") else ""
+    name = asked.name(image) if method.scope in OF_SETS else ""
     return Input(picture, asked.label, used, points, name)
 
 

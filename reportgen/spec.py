@@ -23,7 +23,8 @@ from reportgen.spec_models import (
     Spec,
 )
 from reportgen.spec_params import make_params, params_for
-from reportgen.spec_source import Source, is_path, read_source
+from reportgen.spec_recipes import read_recipes
+from reportgen.spec_source import Source, is_path, read_source, rebase_params
 
 __all__ = [
     "DatasetSpec",
@@ -52,7 +53,11 @@ def read_spec(path: Path) -> Spec:
     from reportgen.nets.archs import known_archs
 
     source = read_source(path)
+    read_recipes(source)
     registry = methods()
+    for number, section in source.sections():
+        if (name := str(section.get("method"))) in registry:
+            rebase_params(source, number, registry[name].params)
     check(source, registry, known_archs())
     source.fail()
     for _, section in source.sections():

@@ -153,8 +153,8 @@ def _check_training(source: Source) -> None:
         arch = recipe.get("arch")
         if isinstance(arch, str) and arch not in OURS:
             source.add(way, f"a {arch} cannot be trained here. {nearest(arch, OURS)}", key=True)
-        for below, text in problems(Recipe, recipe):
-            source.add((*way, *below), text)
+        for below, text, about_key in problems(Recipe, recipe):
+            source.add((*way, *below), text, key=about_key)
 
 
 def _check_datasets(source: Source) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from reportgen.errors import ImageError, SpecError
 from reportgen.images import GALLERIES, find_images, is_pattern
-from reportgen.yamlpos import Document, Key, Place, load
+from reportgen.nets.archs import MINIS
+from reportgen.yamlpos import Document, Key, Place, find, load
 
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 MAX_PHOTOS = 1000  # of one pattern
@@ -38,13 +39,7 @@ class Source:
 
     def find(self, way: Key, key: bool = False) -> Place:
         """The place of a value or key; of what it would lie in, where it is not in the file."""
-        while way:
-            tables = (self.keys, self.values) if key else (self.values, self.keys)
-            for table in tables:
-                if way in table:
-                    return table[way]
-            way = way[:-1]
-        return self.values[()]
+        return find(way, self.keys, self.values, key)
 
     def get(self, *way: str | int) -> Any:
         """The raw value at `way`, or None."""
@@ -84,8 +79,6 @@ def read_source(path: Path) -> Source:
         _rebase(source, way, kind)
     for way in _texts(source):
         _read_text(source, way)
-    for name in source.named("models"):
-        _read_recipe(source, name)
     _expand_patterns(source)
     return source
 
@@ -170,6 +163,7 @@ def _paths(source: Source) -> Iterator[tuple[Key, str]]:
         yield ("models", name, "weights"), "relative"
         yield ("models", name, "classes"), "absolute"
         yield ("models", name, "training"), "relative"
+        yield ("models", name, "training", "start"), "relative"
         for part in ("train", "val"):
             way: Key = ("models", name, "training", "data", part)
             listed = source.get(*way)
@@ -197,10 +191,19 @@ def _rebase(source: Source, way: Key, kind: str) -> None:
     source.get(*way[:-1])[way[-1]] = text
 
 
+def rebase_params(source: Source, number: int, params: Any) -> None:
+    """Make the paths among a section's params absolute: a method knows nothing of the spec's folder."""
+    for param in fields(params):
+        if param.metadata.get("path"):
+            _rebase(source, ("sections", number, "params", param.name), "absolute")
+
+
 def is_path(text: str, way: Key) -> bool:
     """Whether a value means a file: `weights: random` does not, nor does `source: skimage:chelsea`."""
-    if way[-1] == "weights":
+    if way[-1] == "weights" or "params" in way:
         return "/" in text or text.endswith(WEIGHT_FILES)
+    if way[-1] == "start":
+        return text not in MINIS
     if "training" in way:
         return not text.startswith("rendered:")
     if way[0] == "images":
@@ -229,52 +232,6 @@ def _read_text(source: Source, way: Key) -> None:
     name = os.path.normpath(Path(place.file).parent / text)
     source.values[way] = Place(name, 1, 1)
     source.folders[name] = source.folders[place.file]
-
-
-def _read_recipe(source: Source, name: str) -> None:
-    """Put a recipe's content where its path stands, with data relative to the spec; model and recipe share keys."""
-    model = source.named("models")[name]
-    way: Key = ("models", name, "training")
-    if isinstance(model.get("training"), str):
-        _read_recipe_file(source, way, model)
-    recipe = model.get("training")
-    if not isinstance(recipe, dict):
-        return
-    if "arch" in model and recipe.get("arch", model["arch"]) != model["arch"]:
-        source.add(way, f"the recipe trains a {recipe['arch']}, and the model's arch is {model['arch']}.")
-    for key in ("arch", "seed"):
-        if key in model:
-            recipe.setdefault(key, model[key])
-    if "arch" in recipe:
-        model.setdefault("arch", recipe["arch"])
-    if isinstance(model.get("kwargs"), dict) and isinstance(recipe.get("kwargs", {}), dict):
-        recipe["kwargs"] = {**recipe.get("kwargs", {}), **model["kwargs"]}
-
-
-def _read_recipe_file(source: Source, way: Key, model: dict[str, Any]) -> None:
-    path = source.path.parent / Path(model["training"]).expanduser()
-    try:
-        document = load(path, str(path))
-        if not isinstance(document.value, dict):
-            raise SpecError(f"the recipe {model['training']} should be made of `key: value` lines.")
-    except SpecError as error:
-        source.add(way, f"the recipe {model['training']} cannot be read: {error}")
-        model.setdefault("arch", "resnet_mini")  # never built: the problem ends the reading
-        return
-    source.files.append(path)
-    recipe, base = dict(document.value), source.path.parent
-    data = recipe.get("data")
-    if isinstance(data, dict):
-        recipe["data"] = {part: _relative(listed, path.parent, base, way) for part, listed in data.items()}
-    model["training"] = recipe
-
-
-def _relative(listed: Any, folder: Path, base: Path, way: Key) -> Any:
-    """Sources below a folder as they are called from the spec's own."""
-    if isinstance(listed, list):
-        return [_relative(one, folder, base, way) for one in listed]
-    path = isinstance(listed, str) and is_path(listed, way)
-    return os.path.relpath(folder / listed, base) if path else listed
 
 
 def _expand_patterns(source: Source) -> None:

@@ -7,18 +7,15 @@ store, from which an interrupted run goes on to the same weights.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reportgen.errors import ImageError, ModelError, ReportError, SpecError, StoreError
-from reportgen.examples import Dataset, Epoch, TrainingRun
+from reportgen.errors import ImageError, ModelError, ReportError, SpecError
+from reportgen.examples import Dataset, TrainingRun, epochs_of
 from reportgen.keys import digest
 from reportgen.nets.weights import Resolved, resolve
 from reportgen.records import Net
@@ -26,13 +23,11 @@ from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Record, Store
 
 if TYPE_CHECKING:
-    from reportgen.training import Progress, Recipe
+    from reportgen.training import Recipe
 
 TRAINER_VERSION = 1  # bump when the same recipe gives other weights
+UNITS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"))
 FINAL = "weights"  # blob of the weights at the end
-SECONDS = 20  # between two words on how far an epoch is
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +43,10 @@ class Course:
     @cached_property
     def runs(self) -> tuple[tuple[Recipe, Mapping[str, Any]], ...]:
         """Each repeat's own recipe with its key document; only the first keeps checkpoints."""
+        from reportgen.training.start import start_digest
+
         kept = tuple(sorted(set(self.recipe.checkpoints) - {self.recipe.epochs}))
+        start = {"start": start_digest(self.recipe.start, self.store.root)} if self.recipe.start else {}
         pictures = [self.train.digest(), self.val.digest()]
         found = []
         for number in range(self.recipe.repeats):
@@ -60,11 +58,12 @@ class Course:
                 "schema": "training-1",
                 "kind": "training",
                 "version": TRAINER_VERSION,
-                "recipe": recipe.model_dump(mode="json", exclude={"data", "out", "repeats"}),
+                "recipe": recipe.model_dump(mode="json", exclude={"data", "start", "out", "repeats"}),
                 "classes": self.train.classes,
                 "pictures": pictures,
                 "torch": ".".join(version("torch").split(".")[:2]),
                 "device": self.device,
+                **start,
             }
             found.append((recipe, document))
         return tuple(found)
@@ -84,11 +83,15 @@ class Course:
         """How many repeats are still to be trained."""
         return sum(self.store.get(key) is None for key in self.keys)
 
-    @property
-    def words(self) -> str:
-        """What the course is, for people."""
-        repeats = f", {self.recipe.repeats} times" if self.recipe.repeats > 1 else ""
-        return f"{self.recipe.arch}, {self.recipe.epochs} epochs on {len(self.train):,} pictures{repeats}"
+    def words(self, flops: float) -> str:
+        """What the course is and roughly what is left of it, for people; `flops` are those of one picture."""
+        recipe, total = self.recipe, len(self.keys)
+        times = f", {total} times" if total > 1 else ""
+        times += f" ({self.missing} missing)" if self.missing < total else ""
+        left = 3 * flops * recipe.epochs * len(self.train) * self.missing  # the way back costs twice the way there
+        scale, unit = next(((scale, unit) for scale, unit in UNITS if left >= scale), UNITS[-1])
+        work = f"{recipe.epochs} epochs on {len(self.train):,} pictures{times}"
+        return f"{recipe.arch}, {work}; about {left / scale:.2g} {unit}"
 
     def record(self, number: int = 0) -> Record:
         """What the store holds of a repeat. Raises ModelError where it holds nothing."""
@@ -100,18 +103,42 @@ class Course:
     def resolved(self, memo: Path, epoch: int | None = None) -> Resolved:
         """The weights at the end of training, or after a kept epoch; untrained ones where nothing was trained yet."""
         arch, epochs = self.recipe.arch, self.recipe.epochs
-        if self.missing:
+        if self.store.get(self.keys[0]) is None:
             kwargs = {**self.recipe.kwargs, "num_classes": len(self.train.classes)}
             stand_in = resolve(arch, "random", self.recipe.seed, kwargs)
             return replace(
                 stand_in,
-                digest=digest(["to be trained", self.keys]),
+                digest=digest(["to be trained", self.keys[0]]),
                 source="to be trained",
                 classes=self.train.classes,
+                preprocess=replace(stand_in.preprocess, resize=self.recipe.short_side, size=self.recipe.size),
             )
-        name = FINAL if epoch in (None, epochs) else _blob(epoch or 0)
+        name = FINAL if epoch in (None, epochs) else blob_name(epoch or 0)
         found = resolve(arch, self.store.blob_path(self.record().blobs[name]), memo_dir=memo)
         return replace(found, source=f"trained for {epochs if epoch is None else epoch} epochs")
+
+    def seen(self, net: Net, data: Dataset | None) -> TrainingRun:
+        """The training of a net as methods meet it; they look at `data`, or at the validation pictures."""
+        from reportgen.nets.loading import load
+        from reportgen.training.checkpoints import in_numbers
+
+        def at(epoch: int) -> Net:
+            if epoch not in self.kept:
+                raise ReportError(f"The weights of epoch {epoch} were not kept; those of {self.kept} were.")
+            if epoch == self.recipe.epochs:
+                return net
+            found = self.resolved(self.store.root, epoch)
+            return load(found, device=net.device, precision=net.precision, preprocess=net.card.preprocess)
+
+        logs = tuple(epochs_of(self.record(number).meta["log"]) for number in range(len(self.keys)))
+        numbers = in_numbers(self.recipe, len(self.train), len(self.val), self.val.digest())
+        pictures = self.val if data is None else data
+        return TrainingRun(self.train.classes, logs, self.kept, at, pictures, numbers)
+
+
+def blob_name(epoch: int) -> str:
+    """What the store calls the weights that were kept after an epoch."""
+    return f"epoch-{epoch:03d}"
 
 
 def courses(spec: Spec, store: Store, device: str) -> dict[str, Course]:
@@ -131,14 +158,14 @@ def courses(spec: Spec, store: Store, device: str) -> dict[str, Course]:
 
 def recipe_of(model: ModelSpec, base: Path) -> Recipe:
     """The recipe of a model, its data below `base`."""
-    from reportgen.training.recipe import make_recipe, resolved
+    from reportgen.training.recipe import make_recipe, resolved, start_below
 
     assert isinstance(model.training, dict)
     recipe = make_recipe(model.training)
     data = recipe.data.model_copy(
         update={part: resolved(getattr(recipe.data, part), base) for part in ("train", "val")}
     )
-    return recipe.model_copy(update={"data": data})
+    return recipe.model_copy(update={"data": data, "start": start_below(recipe.start, base)})
 
 
 def data_sources(model: ModelSpec, base: Path) -> tuple[str, ...]:
@@ -151,172 +178,14 @@ def data_sources(model: ModelSpec, base: Path) -> tuple[str, ...]:
 
 def _course(model: ModelSpec, base: Path, store: Store, device: str) -> Course:
     from reportgen.training.sources import training_pictures
+    from reportgen.training.start import start_digest
 
     recipe = recipe_of(model, base)
     train, val = training_pictures(recipe, store.root)
+    if recipe.start:
+        start_digest(recipe.start, store.root)  # a file that cannot be read is told now, with the place of the recipe
     if device not in ("cpu", "cuda", "mps"):
         from reportgen.nets.device import pick_device
 
         device = pick_device(device).partition(":")[0]
     return Course(recipe, train, val, device, store)
-
-
-def train_missing(spec: Spec, asked: Mapping[str, Course], device: str, threads: int | None, say: Say) -> None:
-    """Train what the store does not hold, run by run; what was begun goes on where it stood."""
-    from reportgen.training.data import rendered_photos
-
-    for name, course in asked.items():
-        for number, key in enumerate(course.keys):
-            if course.store.get(key) is not None:
-                continue
-            called = f"{name}, run {number + 1} of {len(course.keys)}" if len(course.keys) > 1 else name
-            try:
-                _train(course, number, device, threads, _called(called, say))
-            except (ImageError, ModelError) as error:
-                raise SpecError(f"{spec.place('models', name, 'training')}: {error}") from error
-    rendered_photos.cache_clear()
-
-
-def _called(name: str, say: Say) -> Say:
-    return lambda text: say(f"{name}: {text}")
-
-
-def _train(course: Course, number: int, device: str, threads: int | None, say: Say) -> None:
-    """Train one run in a folder of the store and put what it gives into the store."""
-    from reportgen.training import train
-
-    (recipe, document), key = course.runs[number], course.keys[number]
-    folder = course.store.root / "runs" / key
-    try:
-        with _alone(folder, say):
-            if course.store.get(key) is not None:  # another build has trained it meanwhile
-                return
-            say(f"training {course.words.partition(', ')[0]} on {len(course.train):,} pictures")
-            result = train(recipe, folder, device, threads, progress=_teller(say))
-            _keep(course, number, folder, document, result.log)
-            shutil.rmtree(folder, ignore_errors=True)
-            _lock(folder).unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The training cannot be written to {folder}: {error.strerror or error}. Free some space, or name another "
-            "folder with --cache; the next build goes on after the last whole epoch."
-        ) from error
-
-
-def _keep(course: Course, number: int, folder: Path, document: Mapping[str, Any], log: Any) -> None:
-    """Put weights, checkpoints and log into the store."""
-    import torch
-    from safetensors.torch import save
-
-    from reportgen.training.checkpoints import checkpoint_name, load_state, metadata
-
-    recipe = course.runs[number][0]
-    state = load_state(folder)
-    described = metadata(recipe, course.train.classes, state["data"], recipe.epochs)
-    described["top1"] = f"{log[-1].val_top1:.4f}"
-    plain = {name: value.detach().cpu().contiguous() for name, value in state["net"].items()}
-    blobs = {FINAL: save(plain, described)}
-    for epoch in recipe.checkpoints:
-        blobs[_blob(epoch)] = (folder / checkpoint_name(epoch)).read_bytes()
-    rows = [{name: getattr(row, name) for name in Epoch.__dataclass_fields__} for row in log]
-    course.store.put(
-        course.keys[number],
-        kind="training",
-        document=document,
-        meta={"log": rows},
-        blobs=blobs,
-        provenance={
-            "device": course.device,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "seconds": round(sum(row.seconds for row in log), 2),
-        },
-    )
-
-
-def _blob(epoch: int) -> str:
-    return f"epoch-{epoch:03d}"
-
-
-def _teller(say: Say) -> Callable[[Progress], None]:
-    """Tells how far a training is: at the end of each epoch, and now and then within a long one."""
-    from reportgen.training.progress import duration, line
-
-    told = time.monotonic()
-
-    def tell(event: Progress) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if event.finished is not None:
-            say(line(event))
-        elif now - told > SECONDS:
-            say(f"{line(event)}, {duration(event.seconds_left)} left")
-        else:
-            return
-        told = now
-
-    return tell
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """The folder for this process alone: a second build that wants the same run waits for the first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows: two builds may train the same, to the same result
-        yield
-        return
-    with _lock(folder).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another build is training this; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        folder.mkdir(parents=True, exist_ok=True)  # that build has removed it
-        yield
-
-
-def _lock(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.lock"
-
-
-def as_seen(course: Course, net: Net, data: Dataset | None) -> TrainingRun:
-    """The training of a net as methods meet it; they look at `data`, or at the validation pictures."""
-    from reportgen.nets.loading import load
-
-    def at(epoch: int) -> Net:
-        if epoch not in course.kept:
-            raise ReportError(f"The weights of epoch {epoch} were not kept; those of {course.kept} were.")
-        if epoch == course.recipe.epochs:
-            return net
-        found = course.resolved(course.store.root, epoch)
-        return load(found, device=net.device, precision=net.precision, preprocess=net.card.preprocess)
-
-    recipe = course.recipe
-    return TrainingRun(
-        classes=course.train.classes,
-        logs=tuple(_log(course.record(number)) for number in range(len(course.keys))),
-        kept=course.kept,
-        net=at,
-        data=course.val if data is None else data,
-        numbers={
-            "arch": recipe.arch,
-            "epochs": recipe.epochs,
-            "batch": recipe.batch,
-            "learning_rate": recipe.optimizer.learning_rate,
-            "label_smoothing": recipe.label_smoothing,
-            "size": recipe.size,
-            "seed": recipe.seed,
-            "repeats": recipe.repeats,
-            "training_pictures": len(course.train),
-            "validation_pictures": len(course.val),
-        },
-    )
-
-
-def _log(record: Record) -> tuple[Epoch, ...]:
-    return tuple(
-        Epoch(**{**row, "val_classes": None if row["val_classes"] is None else tuple(row["val_classes"])})
-        for row in record.meta["log"]
-    )

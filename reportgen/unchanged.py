@@ -26,12 +26,13 @@ ENVIRONMENT = ("TORCH_HOME", "XDG_CACHE_HOME", "SOURCE_DATE_EPOCH")  # what else
 Stamp = list[int]
 
 
-def nothing_to_do(spec: Path, folder: Path, store: Store, only: str) -> int | None:
+def nothing_to_do(spec: Path, folder: Path, store: Store, only: str, device: str = "auto") -> int | None:
     """How many cells the finished report has, where it is just what a build would make; else None."""
     try:
         known = json.loads(_note(store, folder).read_text(encoding="utf-8"))
         same = (
             known["asked"] == _asked(spec, only)
+            and (not known["devices"] or device in known["devices"])
             and all(_fingerprint(Path(path)) == mark for path, mark in known["inputs"].items())
             and _sets(Path(known["base"]), known["sets"]) == known["sets"]
             and known["code"] == _code()
@@ -57,15 +58,17 @@ def recheck(folder: Path, store: Store) -> None:
                     store.read(record, name)
 
 
-def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> None:
+def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str, device: str = "auto") -> None:
     """Note what a build has made of what: for the next build, and as what `cache gc` must keep."""
     found = {cell.key for cell in plan.cells if cell.id not in plan.excluded}
-    found |= {key for choice in plan.models.values() if choice.course for key in choice.course.keys}
+    courses = [choice.course for choice in plan.models.values() if choice.course]
+    found |= {key for course in courses for key in course.keys}
     keys = sorted(found)
     records = [record for key in keys if (record := store.get(key)) is not None]
     base = plan.spec.path.parent
     known = {
         "asked": _asked(spec, only),
+        "devices": sorted({course.device for course in courses} | {device}) if courses else [],  # they decide weights
         "inputs": {str(path): _fingerprint(path) for path in _inputs(plan)},
         "base": str(base),
         "sets": _sets(base, _sources(plan)),
@@ -82,6 +85,7 @@ def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str) -> N
 def _inputs(plan: Plan) -> Iterable[Path]:
     """Every file outside the program that a report depends on; also folders of photos, for what a pattern finds."""
     from reportgen.images import find_image
+    from reportgen.training.start import start_file
 
     spec, base = plan.spec, plan.spec.path.parent
     found = {*spec.files}
@@ -91,6 +95,8 @@ def _inputs(plan: Plan) -> Iterable[Path]:
     for choice in plan.models.values():
         found |= {path for path in (choice.resolved.path, choice.missing) if path is not None}
         found |= {path for path in (choice.asked.classes,) if isinstance(path, Path)}
+        if choice.course and choice.course.recipe.start:
+            found.add(start_file(choice.course.recipe.start))
     found |= {base / asked.labels for asked in spec.datasets.values() if asked.labels}
     if spec.references is not None:
         found.add(spec.references)
@@ -119,7 +125,7 @@ def _code() -> str:
     files = sorted(
         file
         for folder in folders
-        for pattern in ("*.py", "*.bib", "*.html", "*.css", "*.js", "*.svg")
+        for pattern in ("*.py", "*.json", "*.bib", "*.html", "*.css", "*.js", "*.svg")
         for file in folder.rglob(pattern)
     )
     return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -195,14 +195,16 @@ class Hanger:
         )
 
     def _tables(self, slots: Sequence[Slot]) -> tuple[Table, ...]:
-        """A table for each net and layer that has one."""
-        tables = []
+        """A table for each net and layer that has one; once, where a net's is the same for several layers."""
+        tables: dict[tuple[Any, ...], Table] = {}
         for slot in slots:
             if slot.figure is not None:
                 note = slot.filled.cell.layer or "" if slot.filled else ""
                 rows = tuple(tuple(self._linked(shown(value)) for value in row) for row in slot.figure.rows)
-                tables.append(Table(replace(self.net_head(slot.model), note=note), slot.figure.columns, rows))
-        return tuple(tables)
+                own = (slot.model, slot.figure.columns, rows)
+                head = replace(self.net_head(slot.model), note="" if own in tables else note)
+                tables[own] = Table(head, slot.figure.columns, rows)
+        return tuple(tables.values())
 
     def _caption(self, slots: Sequence[Slot], joint: bool) -> str:
         """The words under a wall: those of its first picture, and which one that is where the others' differ."""

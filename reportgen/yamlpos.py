@@ -53,6 +53,20 @@ class Document:
     values: Mapping[Key, Place]
     problems: tuple[tuple[Place, str], ...] = ()
 
+    def place(self, way: Key, key: bool = False) -> Place:
+        """The place of a value or its key; of what it would lie in, where it is not in the file."""
+        return find(way, self.keys, self.values, key)
+
+
+def find(way: Key, keys: Mapping[Key, Place], values: Mapping[Key, Place], key: bool = False) -> Place:
+    """The place of a value or key; of what it would lie in, where it is not in the tables."""
+    while way:
+        for table in (keys, values) if key else (values, keys):
+            if way in table:
+                return table[way]
+        way = way[:-1]
+    return values[()]
+
 
 class _Loader(_Base):
     """PyYAML's safe loader with the numbers and booleans of YAML 1.2."""

@@ -143,11 +143,11 @@ def test_what_is_no_generators_file_is_refused_in_a_sentence(tmp_path):
         generators.load_generator(str(tmp_path / "code.pt"))
 
 
-def test_where_no_generator_is_built_in_that_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(generators, "BUILT_IN", tmp_path / "none.safetensors")
-    with pytest.raises(NotApplicable, match="No generator is built in"):
+def test_where_no_generator_is_installed_that_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(generators, "SHIPPED", tmp_path / "none.safetensors")
+    with pytest.raises(NotApplicable, match="comes without a generator"):
         generators.load_generator()
-    assert generators.file_digest("") == ""
+    assert generators.file_digest("embedded") == ""
 
 
 def test_a_file_of_ours_is_known_by_its_metadata_and_a_damaged_one_is_refused(tmp_path):
@@ -175,9 +175,9 @@ def test_a_file_of_ours_is_known_by_its_metadata_and_a_damaged_one_is_refused(tm
     save_file(tensors, tmp_path / "short.safetensors", {name: said[name] for name in ("format", "shape")})
     with pytest.raises(MethodError, match=r"short\.safetensors does not say all about itself"):
         generators.load_generator(str(tmp_path / "short.safetensors"))
-    del tensors["generator.deconv32.weight"]
+    del tensors["generator.fine.deconv32.weight"]
     save_file(tensors, tmp_path / "less.safetensors", said)
-    with pytest.raises(MethodError, match=r"lacks the key 'deconv32\.weight'"):
+    with pytest.raises(MethodError, match=r"lacks the key 'fine\.deconv32\.weight'"):
         generators.load_generator(str(tmp_path / "less.safetensors"))
 
 
@@ -193,10 +193,28 @@ def test_a_size_that_doubling_does_not_reach_is_refused(size):
         generator_nets.small(generator_nets.Small(4, size, 4, (4, 4, 4, 4)))
 
 
-@pytest.mark.skipif(not generators.BUILT_IN.is_file(), reason="no generator is built in")
-def test_the_built_in_generator_is_small_and_says_what_it_inverts():
+def test_a_picture_is_the_coarse_one_enlarged_and_what_convolutions_add():
+    shape = generator_nets.Small(5, 32, 6, (8, 4), (16,), coarse=8)
+    net, code = generator_nets.small(shape), torch.rand(2, 5)
+    parts = {name: value.detach() for name, value in net.state_dict().items()}
+    told = functional.linear(code, parts["dense1.weight"], parts["dense1.bias"])
+    coarse = functional.linear(told, parts["coarse.weight"], parts["coarse.bias"]).view(2, 3, 8, 8)
+    x = functional.leaky_relu(told, 0.3)
+    x = functional.linear(x, parts["fine.dense2.weight"], parts["fine.dense2.bias"])
+    x = functional.leaky_relu(x, 0.3).view(2, 8, 8, 8)
+    for name, stride in (("deconv16", 2), ("conv16", 1), ("deconv32", 2)):
+        weight, bias = parts[f"fine.{name}.weight"], parts[f"fine.{name}.bias"]
+        x = functional.conv_transpose2d(x, weight, bias, stride, 1)
+        x = x if name == "deconv32" else functional.leaky_relu(x, 0.3)
+    large = functional.interpolate(coarse, scale_factor=4, mode="bilinear", align_corners=False)
+    assert (net(code) - x - large).abs().max() < 1e-5
+
+
+@pytest.mark.skipif(not generators.SHIPPED.is_file(), reason="no generator is embedded")
+def test_the_embedded_generator_is_small_and_says_what_it_inverts():
     found = generators.load_generator()
-    assert generators.BUILT_IN.stat().st_size < 12e6
+    assert generators.SHIPPED.stat().st_size < 12e6
+    assert found.source == "embedded"
     assert found.autoencoder is not None
     assert "rectified features" in found.inverts
     assert (found.high > found.low).all()

@@ -14,10 +14,11 @@ from PIL import Image
 from reportgen import housekeeping, run, unchanged
 from reportgen.cells import random_numbers
 from reportgen.errors import NotApplicable
-from reportgen.plan import make_plan, why
+from reportgen.plan import make_plan
 from reportgen.records import Artifact, Method
 from reportgen.spec import read_spec
 from reportgen.store import Store
+from reportgen.why import why
 from tests import tiny
 
 CALLS = []

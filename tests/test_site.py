@@ -14,6 +14,7 @@ import pytest
 from reportgen import fonts, site, site_assets, site_data, site_text
 from reportgen.pages import make_blocks
 from reportgen.records import Artifact
+from reportgen.walls import Hanger
 from tests.site_report import EVIL, make_report
 
 
@@ -216,6 +217,24 @@ def test_tables_of_many_columns_stand_one_by_one_under_the_name_of_their_net(pag
     assert html.count('<th scope="col">photo</th>') == 2
     assert html.count('<tr><th scope="row">7</th><td>cat</td><td>0.123</td></tr>') == 2
     assert '<caption class="m1"><a href="../net/b.html">Net b</a></caption>' in html
+
+
+def test_a_table_that_is_the_same_for_all_layers_of_a_net_hangs_once(tmp_path):
+    report = make_report(tmp_path, more=True)
+    rows = [row for block in make_blocks(report) if block.section == "set" for row in block.rows]
+    slots = [slot for row in rows for slot in row.slots if slot.figure and slot.figure.kind == "table"]
+    layered = [
+        replace(slot, filled=replace(slot.filled, cell=replace(slot.filled.cell, layer=layer)))
+        for layer in ("stage1", "stage2")
+        for slot in slots
+    ]
+    other = replace(layered[-1], figure=replace(slots[-1].figure, rows=(("8", "cup", 0.5),)))
+    tables = Hanger(report)._tables([*layered[:-1], other])
+    assert [(table.head.label, table.head.note) for table in tables] == [
+        ("Net a", ""),
+        ("Net b", "stage1"),
+        ("Net b", "stage2"),
+    ]
 
 
 def test_maps_of_names_have_no_limits_and_cells_without_a_section_no_place(folder, pages):

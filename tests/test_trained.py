@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import io
 import json
 import os
+import re
+import resource
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from safetensors.torch import load_file
 
+from reportgen import cli, unchanged
 from reportgen.assembly import prepare
 from reportgen.building import Options, Quiet
-from reportgen.errors import SpecError, StoreError
+from reportgen.errors import Interrupted, SpecError, StoreError
 from reportgen.housekeeping import collect
+from reportgen.nets.loading import load
+from reportgen.nets.weights import tensor_digest
+from reportgen.project import forward
 from reportgen.spec import check_files, read_spec
 from reportgen.store import Store
-from reportgen.trained import _alone, courses, recipe_of
+from reportgen.trained import courses, recipe_of
 from reportgen.training import loop
-from reportgen.training.data import MEAN, STD, augment, load_photos
-from reportgen.training.recipe import Augment
-from reportgen.training.sources import training_pictures
-from tests.test_end_to_end import counts, run, write_spec
+from reportgen.training.checkpoints import load_state
+from reportgen.training.into_store import _alone
+from tests.test_end_to_end import HEAVY, counts, tree, write_spec
 
 RECIPE = {
     "kwargs": {"widths": [8, 8, 8, 8], "blocks": [1, 1, 1, 1]},
-    "data": {"train": "rendered:objects?n=60&seed=1", "val": "rendered:objects?n=20&seed=2"},
+    "data": {"train": "rendered:objects?n=24&seed=1", "val": "rendered:objects?n=20&seed=2"},
     "size": 32,
     "resize": 32,
     "epochs": 2,
-    "batch": 12,
+    "batch": 8,
     "checkpoints": [0, 1],
     "seed": 4,
+    "repeats": 2,
 }
 SPEC = {
     "title": "Learning",
     "date": "2026-11-21",
-    "models": {"tiny": {"arch": "resnet_mini", "training": RECIPE}, "ready": {"arch": "resnet_mini"}},
+    "models": {
+        "tiny": {"arch": "resnet_mini", "training": RECIPE},
+        "ready": {"arch": "resnet_mini", "weights": "random"},
+    },
+    "datasets": {"world": {"source": "rendered:objects", "n": 20, "size": 32}},
+    "images": {"cat": {"source": "skimage:chelsea"}},
     "sections": [
         {"id": "intro", "title": "Introduction", "text": "Right on {{ models.tiny.top1 | percent }}."},
         {"id": "curves", "method": "training_curves"},
-        {"id": "forms", "method": "evolution", "models": ["tiny"], "layers": ["last_conv"], "units": 3},
+        {"id": "forms", "method": "evolution", "models": ["tiny"], "images": [], "layers": ["last_conv"], "units": 3},
         {"id": "classes", "method": "learning", "models": ["tiny"]},
         {"id": "filters", "method": "filters", "models": ["tiny"]},
     ],
@@ -55,12 +70,14 @@ SPEC = {
 }
 
 
-def spec_with(folder, name="tiny.yaml", sections=None, **changes):
+def spec_file(folder, sections=SPEC["sections"], **changes):
     model = {"arch": "resnet_mini", "training": {**RECIPE, **changes}}
-    path = write_spec(
-        folder, {**SPEC, "models": {**SPEC["models"], "tiny": model}, "sections": sections or SPEC["sections"]}, name
-    )
-    return read_spec(path)
+    return write_spec(folder, SPEC, models={**SPEC["models"], "tiny": model}, sections=sections)
+
+
+def spec_with(folder, **changes):
+    """One run of training, unless told otherwise."""
+    return read_spec(spec_file(folder, **{"repeats": 1, **changes}))
 
 
 def trainings(cache):
@@ -68,61 +85,125 @@ def trainings(cache):
 
 
 class Heard(Quiet):
-    def __init__(self):
-        self.said = []
+    def __init__(self, on=()):
+        self.said, self.on = [], dict(on)
 
     def say(self, text):
         self.said.append(text)
+        for words, act in self.on.items():
+            if words in text:
+                act()
 
 
-def prepared(spec, cache, **how):
-    heard = Heard()
+def prepared(spec, cache, heard=None, **how):
+    heard = heard or Heard()
     return prepare(spec, Store(cache), Options(cache=cache, device="cpu", threads=1), heard, **how), heard.said
+
+
+def command(*words, cache):
+    """The command line in this process: importing torch once is enough."""
+    out, err, handler = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPORTGEN_CACHE", str(cache))
+        patch.setattr(sys, "argv", ["reportgen", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    signal.signal(signal.SIGTERM, handler)
+    cli._state.update(quiet=False, verbose=False)
+    return SimpleNamespace(returncode=end.value.code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def build(path, out, cache):
+    done = command("build", path, "--device", "cpu", "--threads", 1, "--out", out, cache=cache)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def child(code, *words, folder, cache):
+    """The command line in a process of its own, after some code."""
+    code = f"import sys\nsys.argv[0] = 'reportgen'\n{code}\nfrom reportgen.cli import main\nmain()"
+    environment = {**os.environ, "REPORTGEN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A finished report with a net that it trained twice, and what was said meanwhile."""
+    """A finished report with a net that it trained twice, and what was said before and meanwhile."""
     folder = tmp_path_factory.mktemp("learning")
-    model = {"arch": "resnet_mini", "training": {**RECIPE, "repeats": 2}}
-    path = write_spec(folder, {**SPEC, "models": {"tiny": model, "ready": SPEC["models"]["ready"]}})
-    how = {"folder": folder, "cache": folder / "cache"}
-    planned = run("plan", path, **how).stdout, run("check", path, **how).stdout
-    assert not trainings(folder / "cache"), "neither plan nor check trains"
-    return folder, path, planned, run("build", path, "--threads", "1", "--device", "cpu", **how).stderr
+    path, cache, out = spec_file(folder), folder / "cache", folder / "report"
+    planned = command("plan", path, "--device", "cpu", cache=cache)
+    checked = command("check", path, "--device", "cpu", cache=cache)
+    assert not trainings(cache), "neither plan nor check trains"
+
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        words = ("build", path, "--offline", "--device", "cpu", "--threads", 1, "--out", out)
+        done = command(*words, cache=cache)
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(
+        folder=folder, path=path, cache=cache, out=out, planned=planned.stdout, checked=checked.stdout, said=done.stderr
+    )
+
+
+@pytest.fixture
+def cache(built, tmp_path):
+    """A store that holds nothing but the fonts of pages, which take longest to make."""
+    full, store = Store(built.cache), Store(tmp_path / "cache")
+    for record in full.records():
+        if record.kind == "font":
+            blobs = {name: full.read(record, name) for name in record.blobs}
+            store.put(record.key, kind="font", document=record.document, meta=record.meta, blobs=blobs)
+    return store.root
+
+
+def report_of(folder):
+    return json.loads((folder / "report.json").read_text())
 
 
 def test_plan_and_check_say_what_is_to_be_trained(built):
-    _, _, (planned, checked), _ = built
-    assert "to be trained  tiny  (resnet_mini, 2 epochs on 60 pictures, 2 times)" in planned
-    assert "not applicable curves.ready" in planned
-    assert planned.endswith("0 cached, 4 to run, 1 not applicable\n")
-    assert "2 models (1 to be trained), no problems" in checked
+    found = re.search(
+        r"to be trained  tiny  \(resnet_mini, 2 epochs on 24 pictures, 2 times; about (\S+) GFLOP\)", built.planned
+    )
+    plan, _ = prepared(read_spec(built.path), built.cache)
+    assert float(found[1]) == pytest.approx(plan.cards["tiny"].flops * 3 * 2 * 24 * 2 / 1e9, rel=0.05)
+    assert "not applicable curves.ready" in built.planned
+    assert built.planned.endswith("\n0 cached, 4 to run, 1 not applicable\n")
+    assert "2 models (1 to be trained), no problems" in built.checked
 
 
 def test_a_report_trains_its_net_and_shows_how(built):
-    folder, _, _, said = built
-    report = json.loads((folder / "site/tiny/report.json").read_text())
-    cells = {cell["id"]: cell for cell in report["cells"]}
+    cells = {cell["id"]: cell for cell in report_of(built.out)["cells"]}
     assert {name for name, cell in cells.items() if cell["status"] != "ok"} == {"curves.ready"}
-    assert "its weights came ready-made" in cells["curves.ready"]["reason"]
+    assert "how it came to its weights is unknown" in cells["curves.ready"]["reason"]
     for number in (1, 2):
-        assert f"tiny, run {number} of 2: resnet_mini epoch 2/2: loss" in said
-    page = (folder / "site/tiny/section/intro.html").read_text()
-    top1 = cells["curves.tiny"]["numbers"]["val_top1"]
-    assert "Right on" in page
-    assert 0 <= top1 <= 1
-    assert str(folder) not in (folder / "site/tiny/report.json").read_text()
-    assert not list((folder / "cache/runs").iterdir()), "what was needed to go on is gone"
+        assert f"tiny, run {number} of 2: training resnet_mini on 24 pictures" in built.said
+        assert re.search(rf"tiny, run {number} of 2: resnet_mini epoch 1/2: loss .*, \d+ s left", built.said)
+    first = courses(read_spec(built.path), Store(built.cache), "cpu")["tiny"].record()
+    (right,) = re.findall(r"Right on ([\d.]+)", (built.out / "section/intro.html").read_text())
+    assert float(right) == pytest.approx(100 * first.meta["log"][-1]["val_top1"], abs=0.5)
+    assert str(built.folder) not in (built.out / "report.json").read_text()
+    assert not list((built.cache / "runs").iterdir()), "what was needed to go on is gone"
 
 
 def test_curves_and_learning_are_the_numbers_of_the_log(built):
-    folder, *_ = built
-    records = trainings(folder / "cache")
+    records = trainings(built.cache)
     assert len(records) == 2
     by_seed = {record.document["recipe"]["seed"]: record.meta["log"] for record in records.values()}
     assert sorted(by_seed) == [4, 5]
-    curves = np.load(folder / "site/tiny/data/curves.tiny.npz")
+    curves = np.load(built.out / "data/curves.tiny.npz")
     for place, seed in enumerate((4, 5)):
         log = by_seed[seed]
         assert curves["val_top1"][place] == pytest.approx([row["val_top1"] for row in log], abs=1e-3)
@@ -130,226 +211,124 @@ def test_curves_and_learning_are_the_numbers_of_the_log(built):
         assert curves["train_loss"][place] == pytest.approx([row["train_loss"] for row in log[1:]], rel=1e-3)
         for row in log:  # twenty pictures, two of each class
             assert np.mean(row["val_classes"]) == pytest.approx(row["val_top1"])
-    classes = np.load(folder / "site/tiny/data/classes.tiny.npz")
+    classes = np.load(built.out / "data/classes.tiny.npz")
     assert classes["accuracy"].shape == (2, 3, 10)
     assert classes["accuracy"][0, -1] == pytest.approx(by_seed[4][-1]["val_classes"], abs=1e-3)
 
 
 def test_the_weights_are_those_that_the_training_loop_gives(built, tmp_path):
-    folder, path, *_ = built
-    spec = read_spec(path)
-    recipe = recipe_of(spec.models["tiny"], path.parent).model_copy(update={"precision": "fp32", "repeats": 1})
-    threads = torch.get_num_threads()
-    alone = loop.train(recipe, tmp_path / "alone", "cpu", 1, quiet=True)
-    torch.set_num_threads(threads)
-    plan, said = prepared(spec, folder / "cache")
+    recipe = recipe_of(read_spec(built.path).models["tiny"], built.folder)
+    alone = loop.train(recipe.model_copy(update={"precision": "fp32"}), tmp_path / "alone", "cpu", 1, quiet=True)
+    plan, said = prepared(read_spec(built.path), built.cache)
     assert not [line for line in said if "epoch" in line]
-    state = torch.load(alone.out / "state.pt", weights_only=True)["net"]
-    from reportgen.nets.weights import tensor_digest
-
     choice = plan.models["tiny"]
-    assert choice.resolved.digest == tensor_digest(state) == plan.cards["tiny"].weights
+    assert choice.resolved.digest == tensor_digest(load_state(alone.out)["net"]) == plan.cards["tiny"].weights
     assert plan.cards["tiny"].weights_source == "trained for 2 epochs"
     assert choice.course.kept == (0, 1, 2)
-    kept = choice.course.resolved(folder / "cache", 1)
-    from safetensors.torch import load_file
-
+    kept = choice.course.resolved(built.cache, 1)
     assert kept.digest == tensor_digest(load_file(alone.out / "epoch-001.safetensors"))
     assert kept.digest != choice.resolved.digest
 
 
 def test_evolution_at_a_kept_epoch_is_what_its_net_says(built):
-    folder, path, *_ = built
-    plan, _ = prepared(read_spec(path), folder / "cache")
-    from reportgen.nets.loading import load
-    from reportgen.project import forward
-
+    plan, _ = prepared(read_spec(built.path), built.cache)
     course = plan.models["tiny"].course
     cell = next(cell for cell in plan.cells if cell.id == "forms.tiny.last_conv")
-    found = np.load(folder / "site/tiny/data/forms.tiny.last_conv.npz")
-    layer = cell.params.layer
+    found = np.load(built.out / "data/forms.tiny.last_conv.npz")
     assert found["epochs"].tolist() == [0, 1, 2]
     for column, epoch in enumerate((0, 1, 2)):
-        net = load(course.resolved(folder / "cache", epoch), device="cpu")
+        net = load(course.resolved(built.cache, epoch), device="cpu")
         pictures = [course.val.load(place).picture for place in range(len(course.val))]
-        values = forward(net, net.preprocess(pictures), [layer])[layer].amax((2, 3)).numpy()  # N C
+        values = forward(net, net.preprocess(pictures), [cell.params.layer])[cell.params.layer]
+        strongest = values.amax((2, 3)).numpy()  # N C
         for row, unit in enumerate(found["units"]):
-            assert found["images"][row, column] == values[:, unit].argmax()
-            assert found["activations"][row, column] == pytest.approx(values[:, unit].max(), rel=2e-3, abs=1e-5)
+            assert found["images"][row, column] == strongest[:, unit].argmax()
+            assert found["activations"][row, column] == pytest.approx(strongest[:, unit].max(), rel=2e-3, abs=1e-5)
 
 
 def test_the_second_build_does_nothing_and_a_changed_text_trains_nothing(built):
-    folder, path, *_ = built
-    before = {key: record.provenance for key, record in trainings(folder / "cache").items()}
-    how = {"folder": folder, "cache": folder / "cache"}
-    words = ("build", path, "--threads", "1", "--device", "cpu")
-    assert "nothing to do" in run(*words, **how).stdout
-    text = path.read_text()
-    path.write_text(text.replace("title: Learning", "title: Learned"))
-    again = run(*words, **how)
-    assert "epoch" not in again.stderr
-    assert counts(folder / "site/tiny")["computed"] == 0
-    assert {key: record.provenance for key, record in trainings(folder / "cache").items()} == before
-    path.write_text(text)
-    collect(Store(folder / "cache"), dry_run=False, grace_hours=0.0)
-    assert set(trainings(folder / "cache")) == set(before), "the store keeps what a report was made of"
+    before = {key: record.provenance for key, record in trainings(built.cache).items()}
+    words = ("build", built.path, "--device", "cpu", "--threads", 1, "--out", built.out)
+    light = f"import atexit\natexit.register(lambda: print([n for n in {HEAVY!r} if n in sys.modules]))"
+    again = child(light, *words, folder=built.folder, cache=built.cache)
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    assert "nothing to do" in out
+    assert out.endswith("[]\n"), "nothing heavy was imported"
+    store, text = Store(built.cache), built.path.read_text()
+    assert unchanged.nothing_to_do(built.path, built.out, store, "", "cuda") is None, "the device decides the weights"
+    built.path.write_text(text.replace("title: Learning", "title: Learned"))
+    assert "epoch" not in build(built.path, built.folder / "words", built.cache).stderr
+    assert counts(built.folder / "words")["computed"] == 0
+    built.path.write_text(text)
+    assert {key: record.provenance for key, record in trainings(built.cache).items()} == before
 
 
-def test_a_build_killed_in_a_training_goes_on_to_the_same_weights(tmp_path):
-    recipe = {**RECIPE, "epochs": 8, "data": {**RECIPE["data"], "train": "rendered:objects?n=300&seed=1"}}
-    sections = [{"id": "curves", "method": "training_curves"}, {"id": "filters", "method": "filters"}]
-    spec = {**SPEC, "models": {"tiny": {"arch": "resnet_mini", "training": recipe}}, "sections": sections}
-    path = write_spec(tmp_path, spec)
-    words = ["build", path, "--threads", "1", "--device", "cpu", "--out"]
-    run(*words, tmp_path / "whole", folder=tmp_path, cache=tmp_path / "one")
-    cache = tmp_path / "two"
-    environment = {**os.environ, "REPORTGEN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    build = subprocess.Popen(
-        [sys.executable, "-m", "reportgen", *map(str, words), str(tmp_path / "cut")],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    while build.poll() is None and lines_of(cache) < 4:  # a head, epoch 0, epochs 1 and 2
-        time.sleep(0.005)
-    assert build.poll() is None, "it was killed in the middle of the training"
-    build.send_signal(signal.SIGKILL)
-    build.wait()
-    assert not trainings(cache)
-    done = run(*words, tmp_path / "cut", folder=tmp_path, cache=cache)
-    assert "epoch 8/8" in done.stderr
-    assert "epoch 1/8" not in done.stderr, "what was learned before the kill was not learned again"
-    (whole,), (cut,) = (trainings(root).values() for root in (tmp_path / "one", cache))
-    assert whole.meta == cut.meta
-    reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("whole", "cut")]
-    assert reports[0]["models"]["tiny"]["weights"] == reports[1]["models"]["tiny"]["weights"]
-    assert [cell["key"] for cell in reports[0]["cells"]] == [cell["key"] for cell in reports[1]["cells"]]
+def test_the_cleaning_of_the_store_keeps_what_a_report_was_trained_to(built, tmp_path):
+    shutil.copytree(built.cache, tmp_path / "cache")
+    prepared(spec_with(tmp_path, seed=9), tmp_path / "cache")
+    assert len(trainings(tmp_path / "cache")) == 3
+    collect(Store(tmp_path / "cache"), dry_run=False, grace_hours=0.0)
+    assert trainings(tmp_path / "cache").keys() == trainings(built.cache).keys(), "but not what no report shows"
+    assert "nothing to do" in build(built.path, built.out, built.cache).stdout
 
 
-def lines_of(cache):
-    logs = list((cache / "runs").glob("*/log.csv"))
-    return len(logs[0].read_text().splitlines()) if logs else 0
+def test_plan_names_what_changed_in_a_recipe_and_takes_the_device(built, tmp_path):
+    how = {"cache": built.cache}
+    again = command("plan", built.path, "--device", "cpu", "--why", **how).stdout
+    assert "to be trained" not in again
+    assert " 0 to run" in again
+    elsewhere = command("plan", built.path, "--device", "cuda", "--why", **how).stdout
+    assert "changed since the nearest stored training: device)" in elsewhere
+    assert "(1 to be trained)" in command("check", built.path, "--device", "cuda", **how).stdout
+    for change, field in (({"epochs": 3}, "recipe.epochs"), ({"optimizer": {"clip": 1}}, "recipe.optimizer.clip")):
+        planned = command("plan", spec_file(tmp_path, **change), "--device", "cpu", "--why", **how).stdout
+        assert f"GFLOP; changed since the nearest stored training: {field})" in planned
+    more = command("plan", spec_file(tmp_path, repeats=3), "--device", "cpu", **how).stdout
+    assert "24 pictures, 3 times (1 missing); about" in more
+    assert "cached         filters.tiny" in more, "the net itself is there"
 
 
-def test_a_full_disk_loses_at_most_the_epoch_in_hand(tmp_path, monkeypatch):
-    spec, whole = spec_with(tmp_path), tmp_path / "whole"
-    plan, _ = prepared(spec, whole)
-    save, calls = loop.save_state, []
+# ------------------------------------------------------------------------------------------------ stopped in the middle
 
-    def full(state, out):
-        calls.append(out)
-        if len(calls) == 3:  # after epoch 2
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(state, out)
-
-    monkeypatch.setattr(loop, "save_state", full)
-    with pytest.raises(StoreError, match=r"No space left on device.*after the last whole epoch"):
-        prepared(spec, tmp_path / "full")
-    monkeypatch.setattr(loop, "save_state", save)
-    again, said = prepared(spec, tmp_path / "full")
-    assert next(line for line in said if "epoch" in line).startswith("tiny: resnet_mini epoch 2/2")
-    assert again.models["tiny"].resolved.digest == plan.models["tiny"].resolved.digest
+KILL = """
+import os, signal
+from reportgen.training import loop
+measured, calls = loop.measured, []
+def last(*all):
+    calls.append(1)
+    if len(calls) == 6:  # run 2, in epoch 2
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measured(*all)
+loop.measured = last
+"""
 
 
-def test_more_repeats_train_only_the_new_ones_and_another_seed_or_picture_is_another_run(tmp_path):
-    cache = tmp_path / "cache"
-    prepared(spec_with(tmp_path), cache)
-    first = set(trainings(cache))
-    _, said = prepared(spec_with(tmp_path, repeats=2), cache)
-    assert [line for line in said if "training" in line] == ["tiny, run 2 of 2: training resnet_mini on 60 pictures"]
-    assert len(trainings(cache)) == 2
-    assert first < set(trainings(cache))
-    store = Store(cache)
-    keys = {
-        courses(spec_with(tmp_path, **change), store, device)["tiny"].keys
-        for change, device in (
-            ({}, "cpu"),
-            ({}, "cuda"),
-            ({"seed": 9}, "cpu"),
-            ({"epochs": 3}, "cpu"),
-            ({"data": {**RECIPE["data"], "val": "rendered:objects?n=30&seed=2"}}, "cpu"),
-        )
+def test_a_build_killed_in_a_training_goes_on_to_the_same_report(built, cache, tmp_path):
+    path, out = spec_file(tmp_path), tmp_path / "report"
+    words = ("build", path, "--device", "cpu", "--threads", 1, "--out", out)
+    killed = child(KILL, *words, folder=tmp_path, cache=cache)
+    _, said = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, said
+    assert "run 2 of 2: resnet_mini epoch 1/2" in said
+    assert len(trainings(cache)) == 1
+    done = build(path, out, cache)
+    assert re.findall(r"run \d of 2: resnet_mini epoch \d/2", done.stderr) == ["run 2 of 2: resnet_mini epoch 2/2"]
+    assert {key: record.blobs for key, record in trainings(cache).items()} == {
+        key: record.blobs for key, record in trainings(built.cache).items()
     }
-    assert len(keys) == 5
-    same = courses(spec_with(tmp_path, out="elsewhere", precision="fp32"), store, "cpu")["tiny"].keys
-    assert set(same) == first, "where a run lies does not count; auto is fp32 in a report"
+    assert tree(out) == tree(built.out)
 
 
-def test_a_damaged_weights_file_is_trained_again(tmp_path):
-    sections = [{"id": "filters", "method": "filters"}]
-    models = {"tiny": {"arch": "resnet_mini", "training": RECIPE}}
-    path = write_spec(tmp_path, {**SPEC, "models": models, "sections": sections})
-    words, how = ("build", path, "--threads", "1", "--device", "cpu"), {"folder": tmp_path, "cache": tmp_path / "c"}
-    run(*words, **how)
-    (record,) = trainings(tmp_path / "c").values()
-    report = json.loads((tmp_path / "site/tiny/report.json").read_text())
-    blob = Store(tmp_path / "c").blob_path(record.blobs["weights"])
-    raw = bytearray(blob.read_bytes())
-    raw[-1] ^= 1
-    blob.write_bytes(raw)
-    assert "epoch 2/2" in run(*words, **how).stderr
-    again = json.loads((tmp_path / "site/tiny/report.json").read_text())
-    assert again["models"]["tiny"]["weights"] == report["models"]["tiny"]["weights"]
-
-
-# ----------------------------------------------------------------------------------------------------- recipes in specs
-
-
-def write_photos(folder, part, count, labels=("a", "b")):
-    rng = np.random.default_rng(len(part))
-    for label in labels:
-        (folder / part / label).mkdir(parents=True, exist_ok=True)
-        for n in range(count):
-            pixels = rng.integers(0, 255, (40, 36, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / part / label / f"{n}.png")
-
-
-def test_a_recipe_can_be_a_file_whose_data_lie_beside_it(tmp_path):
-    write_photos(tmp_path / "photos", "train", 4)
-    write_photos(tmp_path / "photos", "val", 2)
-    recipe = {**RECIPE, "arch": "resnet_mini", "data": {"train": "train", "val": ["val"]}, "batch": 4}
-    (tmp_path / "photos/recipe.yaml").write_text(json.dumps(recipe))
-    models = {"tiny": {"training": "photos/recipe.yaml"}}
-    spec = read_spec(write_spec(tmp_path, {**SPEC, "models": models, "sections": SPEC["sections"][3:]}))
-    assert spec.models["tiny"].arch == "resnet_mini"
-    assert tmp_path / "photos/recipe.yaml" in spec.files
-    assert check_files(spec) == []
-    found = recipe_of(spec.models["tiny"], tmp_path)
-    assert [Path(source).resolve() for source in found.data.train] == [tmp_path.resolve() / "photos/train"]
-    train, val = training_pictures(found)
-    photos = load_photos(found.data.train, 32)
-    assert train.digest() == photos.digest
-    assert train.labels == tuple(photos.labels)
-    assert val.digest() == load_photos(found.data.val, 32, photos.classes).digest
-    assert val.load(3).picture.shape == (40, 36, 3)
-    run("build", tmp_path / "tiny.yaml", "--device", "cpu", folder=tmp_path, cache=tmp_path / "c")
-    assert (
-        "nothing to do"
-        in run("build", tmp_path / "tiny.yaml", "--device", "cpu", folder=tmp_path, cache=tmp_path / "c").stdout
-    )
-    write_photos(tmp_path / "photos", "train", 5)
-    again = run("build", tmp_path / "tiny.yaml", "--device", "cpu", folder=tmp_path, cache=tmp_path / "c")
-    assert "training resnet_mini on 10 pictures" in again.stderr
-
-
-def test_the_example_spec_is_right_and_can_be_planned(tmp_path):
-    spec = read_spec(Path(__file__).parents[1] / "specs/training.yaml")
-    assert check_files(spec) == []
-    plan, _ = prepared(spec, tmp_path, train=False)
-    assert {choice.course.missing for choice in plan.models.values()} == {spec.models["resnet"].training["repeats"]}
-    assert {cell.method for cell in plan.cells if cell.id not in plan.excluded} >= {"evolution", "learning"}
-
-
-def test_a_training_that_was_broken_off_is_cleared_away_when_it_is_old(tmp_path):
-    folder = tmp_path / "runs" / ("0" * 64)
-    folder.mkdir(parents=True)
-    for name in ("state.pt", "epoch-000.safetensors"):
-        (folder / name).write_bytes(b"x")
-    assert collect(Store(tmp_path), dry_run=False, grace_hours=1.0) == (0, 0)
-    old = time.time() - 7200
-    os.utime(folder / "state.pt", (old, old))
-    assert collect(Store(tmp_path), dry_run=False, grace_hours=1.0) == (2, 2)
+def test_two_builds_at_the_same_time_train_once_and_both_finish(built, cache, tmp_path):
+    path = spec_file(tmp_path)
+    words = ("build", path, "--device", "cpu", "--threads", 1, "--out")
+    both = [child("", *words, tmp_path / name, folder=tmp_path, cache=cache) for name in ("one", "two")]
+    said = "".join(process.communicate()[1] for process in both)
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(re.findall(r"run \d of 2: training", said)) == ["run 1 of 2: training", "run 2 of 2: training"]
+    assert tree(tmp_path / "one") == tree(tmp_path / "two") == tree(built.out)
+    assert not list((cache / "runs").iterdir())
 
 
 def test_a_second_build_waits_for_the_first_that_trains_the_same(tmp_path):
@@ -372,73 +351,155 @@ def test_a_second_build_waits_for_the_first_that_trains_the_same(tmp_path):
     assert said == ["another build is training this; waiting for it"]
 
 
-def test_data_of_an_inherited_recipe_stay_beside_their_spec(tmp_path):
-    write_photos(tmp_path / "below", "train", 2)
-    write_photos(tmp_path / "below", "val", 2)
-    recipe = {**RECIPE, "data": {"train": ["train"], "val": "val"}}
-    models = {"tiny": {"arch": "resnet_mini", "training": recipe}}
-    write_spec(tmp_path / "below", {**SPEC, "models": models, "sections": SPEC["sections"][3:]}, "base.yaml")
-    (tmp_path / "child.yaml").write_text("extends: below/base.yaml\ntitle: Child\n")
-    spec = read_spec(tmp_path / "child.yaml")
-    assert spec.models["tiny"].training["data"] == {"train": ["below/train"], "val": "below/val"}
+def stopping(monkeypatch, call):
+    """Ctrl-C while the net is measured for the so-manieth time."""
+    calls, measured = [], loop.measured
+
+    def stop(*args):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return measured(*args)
+
+    monkeypatch.setattr(loop, "measured", stop)
+
+
+def test_who_is_interrupted_is_told_where_it_goes_on_and_quiet_is_quiet(built, cache, tmp_path, monkeypatch):
+    path = spec_file(tmp_path)
+    words = ("build", path, "--device", "cpu", "--threads", 1, "--out", tmp_path / "report")
+    stopping(monkeypatch, 3)  # epoch 2 of the first run
+    stopped = command(*words, cache=cache)
+    assert stopped.returncode == 130
+    assert stopped.stderr.endswith(
+        "reportgen: interrupted; tiny, run 1 of 2 was in training; the next build goes on after its last whole epoch\n"
+    )
+    done = command("-q", *words, cache=cache)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert tree(tmp_path / "report") == tree(built.out)
+
+
+def test_an_interrupted_training_of_its_own_goes_on_too(tmp_path, monkeypatch):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(json.dumps({**RECIPE, "arch": "resnet_mini"}))
+    words = ("train", recipe, "--device", "cpu", "--threads", 1, "--out", out)
+    stopping(monkeypatch, 3)
+    stopped = command(*words, cache=tmp_path)
+    assert stopped.returncode == 130
+    assert f"interrupted; the same command goes on in {out} after the last whole epoch" in stopped.stderr
+    done = command(*words, cache=tmp_path)
+    assert done.returncode == 0
+    assert re.findall(r"epoch \d/2", done.stderr) == ["epoch 2/2"]
+    assert command("-q", *words, cache=tmp_path).stderr == ""
+
+
+@pytest.mark.parametrize("room", [1000, None], ids=["not even the log", "half the state"])
+def test_a_full_disk_loses_at_most_the_epoch_in_hand(built, tmp_path, room):
+    spec, cache = spec_with(tmp_path), tmp_path / "cache"
+    free = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        (folder,) = (cache / "runs").glob("[!.]*")
+        size = room or (folder / "state.pt").stat().st_size - 1
+        assert room or (folder / "log.png").stat().st_size < size, "it is the state that does not fit"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, free[1]))
+
+    try:
+        with pytest.raises(StoreError, match=r"cannot be written to .*File too large.*after the last whole epoch"):
+            prepared(spec, cache, Heard({"epoch 1/2": fill}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    assert not list((cache / "runs").glob("*/.*.tmp"))
+    plan, said = prepared(spec, cache)
+    assert re.findall(r"epoch \d/2", " ".join(said)) == ["epoch 2/2"]
+    (record,) = trainings(cache).values()
+    assert record.blobs == trainings(built.cache)[record.key].blobs
+    assert plan.models["tiny"].resolved.source == "trained for 2 epochs"
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_and_rate_and_keeps_what_was_good(built, tmp_path, monkeypatch):
+    spec, cache, rate = spec_with(tmp_path), tmp_path / "cache", loop.learning_rate
+    place = r"tiny.yaml:\d+:\d+: .*"
+    for deadly, epoch in ((3, 2), (2, 1)):  # 3 steps an epoch: the first of epoch 2, and the last of epoch 1
+        monkeypatch.setattr(loop, "learning_rate", lambda recipe, step, n, at=deadly: 1e38 if step == at else 1e-3)
+        words = rf"came apart in epoch {epoch}, at learning rate \S+: the loss is no number any more; a smaller optim"
+        with pytest.raises(SpecError, match=place + words):
+            prepared(spec, cache / str(epoch))
+        (folder,) = (cache / str(epoch) / "runs").glob("[!.]*")
+        assert load_state(folder)["rows"][-1]["epoch"] == epoch - 1
+        assert not trainings(cache / str(epoch))
+    monkeypatch.setattr(loop, "learning_rate", rate)
+    _, said = prepared(spec, cache / "2")
+    assert re.findall(r"epoch \d/2", " ".join(said)) == ["epoch 2/2"]
+
+
+def test_a_folder_that_holds_another_run_is_refused(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    stopping(monkeypatch, 3)
+    with pytest.raises(Interrupted, match="tiny was in training"):
+        prepared(spec_with(tmp_path), cache)
+    (mine,), (theirs,) = (courses(spec_with(tmp_path, seed=n), Store(cache), "cpu")["tiny"].keys for n in (4, 9))
+    (cache / "runs" / mine).rename(cache / "runs" / theirs)
+    with pytest.raises(SpecError, match=f"{theirs} holds a training by another recipe; these differ: seed. Give anoth"):
+        prepared(spec_with(tmp_path, seed=9), cache)
+
+
+def test_a_training_that_was_broken_off_is_cleared_away_when_it_is_old(tmp_path):
+    folder = tmp_path / "runs" / ("0" * 64)
+    folder.mkdir(parents=True)
+    for name in ("state.pt", "epoch-000.safetensors"):
+        (folder / name).write_bytes(b"x")
+    assert collect(Store(tmp_path), dry_run=False, grace_hours=1.0) == (0, 0)
+    old = time.time() - 7200
+    os.utime(folder / "state.pt", (old, old))
+    assert collect(Store(tmp_path), dry_run=False, grace_hours=1.0) == (2, 2)
+
+
+# --------------------------------------------------------------------------------------------- what is another training
+
+
+def test_more_repeats_train_only_the_new_ones_and_another_seed_or_picture_is_another_run(built, tmp_path):
+    cache = tmp_path / "cache"
+    prepared(spec_with(tmp_path), cache)
+    first = set(trainings(cache))
+    _, said = prepared(spec_with(tmp_path, repeats=2), cache)
+    assert [line for line in said if "training" in line] == ["tiny, run 2 of 2: training resnet_mini on 24 pictures"]
+    assert first < set(trainings(cache)) == set(trainings(built.cache))
+    store = Store(cache)
+    keys = {
+        courses(spec_with(tmp_path, **change), store, device)["tiny"].keys
+        for change, device in (
+            ({}, "cpu"),
+            ({}, "cuda"),
+            ({"seed": 9}, "cpu"),
+            ({"epochs": 3}, "cpu"),
+            ({"data": {**RECIPE["data"], "val": "rendered:objects?n=30&seed=2"}}, "cpu"),
+        )
+    }
+    assert len(keys) == 5
+    same = courses(spec_with(tmp_path, out="elsewhere", precision="fp32"), store, "cpu")["tiny"].keys
+    assert set(same) == first, "where a run lies does not count; auto is fp32 in a report"
+
+
+def test_a_damaged_weights_file_is_trained_again(built, tmp_path):
+    path, cache = spec_file(tmp_path), tmp_path / "cache"
+    shutil.copytree(built.cache, cache)
+    build(path, tmp_path / "report", cache)  # which notes what it was made of
+    record = trainings(cache)[courses(read_spec(path), Store(cache), "cpu")["tiny"].keys[0]]
+    blob = Store(cache).blob_path(record.blobs["weights"])
+    raw = bytearray(blob.read_bytes())
+    raw[-1] ^= 1
+    blob.write_bytes(raw)
+    again = build(path, tmp_path / "report", cache)
+    assert re.findall(r"run \d of 2: resnet_mini epoch 2/2", again.stderr) == ["run 1 of 2: resnet_mini epoch 2/2"]
+    assert tree(tmp_path / "report") == tree(built.out)
+
+
+def test_the_example_spec_is_right_and_can_be_planned(tmp_path):
+    spec = read_spec(Path(__file__).parents[1] / "specs/training.yaml")
     assert check_files(spec) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"training": {**RECIPE, "epoch": 3}}, r"tiny.yaml:\d+:\d+: the recipe: unknown key 'epoch'.*'epochs'"),
-        ({"training": {**RECIPE, "batch": 0}}, "the recipe: batch: input should be greater than or equal to 1"),
-        ({"training": {"size": 32}}, "the recipe: the key 'data' is missing"),
-        ({"training": {**RECIPE, "checkpoints": [9]}}, "checkpoints: 9 is no epoch; they go from 0"),
-        ({"training": {**RECIPE, "augment": {"flop": 1}}}, "unknown key 'augment.flop'.*'flip'"),
-        ({"training": RECIPE, "weights": "random"}, "weights means nothing for a model with a training recipe"),
-        ({"training": RECIPE, "fallback": "resnet_mini"}, "fallback means nothing for a model with a training recipe"),
-        (
-            {"training": {**RECIPE, "arch": "vgg_mini"}},
-            "the recipe trains a vgg_mini, and the model's arch is resnet_m",
-        ),
-        ({"training": RECIPE, "arch": "resnet18"}, "a resnet18 cannot be trained here"),
-        ({"training": "gone.yaml"}, "the recipe gone.yaml cannot be read"),
-        ({"training": 3}, "training should be text or a mapping"),
-    ],
-)
-def test_a_wrong_recipe_is_named_with_its_place(tmp_path, change, message):
-    models = {"tiny": {"arch": "resnet_mini", **change}}
-    with pytest.raises(SpecError, match=message):
-        read_spec(write_spec(tmp_path, {**SPEC, "models": models, "sections": SPEC["sections"][3:]}))
-
-
-@pytest.mark.parametrize(
-    ("train", "val", "message"),
-    [
-        ("rendered:objects?n=1", "rendered:objects?n=20", "hold a single picture; a net needs at least two classes"),
-        ("rendered:objects?n=8", "rendered:objects?n=20", "lack pictures of the classes house, tree"),
-        ("rendered:objects?n=20", "rendered:objects?n=9", "validation data .* lack pictures of the class tree"),
-        ("rendered:things", "rendered:objects?n=20", "no rendered world 'things'"),
-        ("one", "one", r"hold pictures of a single class \(a\)"),
-        ("two", "one", "validation data one lack pictures of the class b"),
-        ("one", "two", "validation pictures two show what is not trained: b"),
-        ("gone", "two", "gone"),
-    ],
-)
-def test_data_that_cannot_be_trained_on_are_one_sentence(tmp_path, train, val, message):
-    write_photos(tmp_path, "one", 3, ("a",))
-    write_photos(tmp_path, "two", 3)
-    spec = spec_with(tmp_path, data={"train": train, "val": val})
-    (problem,) = check_files(spec)
-    assert problem.startswith(str(tmp_path / "tiny.yaml"))
-    with pytest.raises(SpecError, match=message):
-        raise SpecError(problem)
-    with pytest.raises(SpecError, match=message):
-        prepared(spec, tmp_path / "cache")
-
-
-def test_a_loss_that_is_no_number_stops_with_epoch_and_learning_rate(tmp_path):
-    sections = SPEC["sections"][3:]
-    spec = spec_with(tmp_path, optimizer={"learning_rate": 1e30, "clip": 0, "warmup": 0}, sections=sections)
-    with pytest.raises(SpecError, match=r"resnet_mini came apart in epoch \d, at learning rate \d\S*: the loss is no"):
-        prepared(spec, tmp_path / "cache")
+    plan, _ = prepared(spec, tmp_path, train=False)
+    assert {choice.course.missing for choice in plan.models.values()} == {spec.models["resnet"].training["repeats"]}
+    assert {cell.method for cell in plan.cells if cell.id not in plan.excluded} >= {"evolution", "learning"}
 
 
 def test_a_mistake_in_the_spec_is_found_before_anything_is_trained(tmp_path):
@@ -448,44 +509,19 @@ def test_a_mistake_in_the_spec_is_found_before_anything_is_trained(tmp_path):
     assert not trainings(tmp_path / "cache")
 
 
-def test_evolution_without_kept_epochs_does_not_apply_and_takes_pictures_and_a_set(tmp_path):
+def test_evolution_without_kept_epochs_does_not_apply_and_takes_pictures_and_a_set(built, tmp_path):
     plan, _ = prepared(spec_with(tmp_path, checkpoints=[]), tmp_path / "cache", train=False)
     assert "`checkpoints:` in its recipe" in plan.excluded["forms.tiny.last_conv"]
+    only = {"models": ["tiny"]}
     sections = [
-        {"id": "forms", "method": "evolution", "dataset": "world", "images": ["cat"], "layers": ["stage3"], "units": 2},
-        {"id": "curves", "method": "training_curves", "dataset": "world"},
+        {"id": "forms", "method": "evolution", "dataset": "world", "layers": ["stage3"], "units": 2, **only},
+        {"id": "curves", "method": "training_curves", "dataset": "world", **only},
     ]
-    more = {
-        "images": {"cat": {"source": "skimage:chelsea"}},
-        "datasets": {"world": {"source": "rendered:objects", "n": 20, "size": 32}},
-    }
-    model = {"tiny": {"arch": "resnet_mini", "training": RECIPE}}
+    wrong = spec_file(tmp_path, sections)
     with pytest.raises(SpecError, match="training_curves takes no dataset; it looks at a run of training"):
-        read_spec(write_spec(tmp_path, {**SPEC, **more, "models": model, "sections": sections}))
-    path = write_spec(tmp_path, {**SPEC, **more, "models": model, "sections": sections[:1]})
-    run("build", path, "--device", "cpu", folder=tmp_path, cache=tmp_path / "cache")
-    (cell,) = json.loads((tmp_path / "site/tiny/report.json").read_text())["cells"]
+        read_spec(wrong)
+    build(spec_file(tmp_path, sections[:1]), tmp_path / "report", built.cache)
+    (cell,) = report_of(tmp_path / "report")["cells"]
     assert (cell["status"], cell["dataset"], cell["numbers"]["pictures"]) == ("ok", "world", 20)
     assert cell["numbers"]["names"] == ["cat"]
-    assert "What pictures were taken for" in (tmp_path / "site/tiny/section/forms.html").read_text()
-
-
-def test_salt_and_pepper_turn_a_share_of_the_pixels_black_or_white_and_nothing_else():
-    pictures = torch.full((8, 36, 36, 3), 128, dtype=torch.uint8)
-    rows = np.arange(8)
-    plain = Augment(brightness=0, contrast=0, saturation=0)
-    salted = replace_augment(plain, salt_pepper=0.5)
-    before = augment(pictures, rows, 32, plain, np.random.default_rng(1))
-    after = augment(pictures, rows, 32, salted, np.random.default_rng(1))
-    changed = (before != after).any(1)  # N S S
-    shares = changed.float().mean((1, 2))
-    assert 0.02 < shares.mean() < 0.5
-    assert shares.max() <= 0.55
-    assert shares.std() > 0.02, "each picture has a share of its own"
-    colours = after.permute(0, 2, 3, 1)[changed] * torch.tensor(STD) + torch.tensor(MEAN)
-    assert set(colours.round(decimals=4).abs().unique().tolist()) == {0.0, 1.0}
-    assert colours.std(1).max() < 1e-5, "all three colours together"
-
-
-def replace_augment(rule, **changes):
-    return rule.model_copy(update=changes)
+    assert "What pictures were taken for" in (tmp_path / "report/section/forms.html").read_text()

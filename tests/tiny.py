@@ -222,6 +222,7 @@ def training_run(net, kind, repeats=2, data=None):
 
     told = {"arch": kind, "epochs": 2, "batch": 4, "learning_rate": 0.1, "label_smoothing": 0.1, "size": SIZE}
     told |= {"seed": 0, "repeats": repeats, "training_pictures": 40, "validation_pictures": 20}
+    told |= {"validation": ["0" * 64]}
     logs = tuple(log() for _ in range(repeats))
     nets = {0: begin, 2: net}
-    return TrainingRun(CLASSES, logs, (0, 2), nets.__getitem__, data or dataset(), told)
+    return TrainingRun(CLASSES, logs, (0, 2), nets.__getitem__, dataset() if data is None else data, told)

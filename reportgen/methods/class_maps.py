@@ -10,9 +10,10 @@ For the sheets each map is divided by its own maximum, so that brightness does n
 are counted over all pictures whose class the net knows. **Own patterns**: the mean correlation between the maps of
 two pictures' true classes, for pairs within a class and pairs of two classes; a class with a pattern of its own is more
 like itself than like others, whatever the reason: its objects' place and size count too, and where the net started
-from random weights, so do these. At most `limit` pictures, spread evenly over the set, take part, and maps that are
-even everywhere do not. **Sharpness**: the share of the predicted class's map that lies in its strongest quarter of
-positions, from a quarter (even) to 1. **Wrong answers**: the area under the ROC curve,
+from random weights, so do these. What all maps share, such as the fainter border that padding leaves, raises both
+means; only their difference is a pattern. At most `limit` pictures, spread evenly over the set, take part, and maps
+that are even everywhere do not. **Sharpness**: the share of the predicted class's map that lies in its strongest
+quarter of positions, from a quarter (even) to 1. **Wrong answers**: the area under the ROC curve,
 $P(s > t) + \\frac{1}{2} P(s = t)$, for the score $s$ of a right and $t$ of a wrong answer, which is the confidence or
 the sharpness: 0.5 is chance, 1 is perfect, less than 0.5 means that wrong answers score higher.
 
@@ -27,9 +28,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import images, patterns, scoring, wording
+from reportgen import map_panels, mapping, patterns, scoring, wording
 from reportgen.errors import MethodError, NotApplicable
-from reportgen.records import Artifact, Layer, Method, Net, Panel, Scan
+from reportgen.records import Artifact, Method, Net, Panel, Scan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from reportgen.examples import Batch, Dataset, Partial
 
 MOST_CLASSES, MOST_EXAMPLES = 32, 6
-MOST_ROWS = 64  # of a matrix that can be read
 MOST_FIRST = 6  # classes on the first sheet
-BINS, FEW = 10, 5  # of confidence; bins of fewer pictures are left to chance
-GAP = 0.01  # between the logits and the maps' means, as a share of the largest logit: rounding, in bf16 too
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,6 @@ class Params:
                 raise MethodError(f"{name}: {getattr(self, name)} is out of range; right would be {low} to {high}.")
 
 
-def _layer(net: Net) -> Layer:
-    found = patterns.map_layer(net.card)
-    if found is None:
-        raise NotApplicable(f"{net.card.facts.title or net.card.arch} has no layer of one map per class.")
-    return found
-
-
 def layers(net: Net, params: Params) -> Sequence[str]:
     """The class maps and the logits."""
     found = patterns.map_layer(net.card)
@@ -79,99 +70,37 @@ def layers(net: Net, params: Params) -> Sequence[str]:
 
 def chunk(net: Net, batch: Batch, params: Params) -> Partial:
     """The answers to some pictures, how sharp the answers' maps are, and the maps of the true classes."""
-    import numpy as np
-    import torch
-
-    from reportgen import project
-
-    maps = project.exact(batch.values[_layer(net).name])  # N K h w
-    logits = project.exact(batch.values["logits"].flatten(1))  # N K
-    _check(net, maps.mean((2, 3)), logits)
-    answers, given = scoring.strongest(logits.softmax(1).cpu().numpy(), 5)  # N T
-    targets = np.array(batch.targets, dtype=np.int32)
-    known = np.flatnonzero(targets >= 0)
-    every = torch.arange(len(maps), device=maps.device)
-    taken = project.to_numpy(maps[every, torch.from_numpy(answers[:, 0]).long().to(maps.device)])  # N h w
-    own = project.to_numpy(maps[known.tolist(), targets[known].tolist()])  # M h w
-    return {
-        "places": np.array(batch.places, dtype=np.int64),
-        "targets": targets,
-        "answers": answers,
-        "confidence": given[:, 0],
-        "sharpness": patterns.sharpness(taken).astype(np.float32),
-        "maps": own,
-        "map_places": np.array(batch.places, dtype=np.int64)[known],
-        "map_targets": targets[known],
-        "limit": np.array([params.limit]),
-    }
-
-
-def _check(net: Net, means: Any, logits: Any) -> None:
-    """MethodError for values that are no numbers, NotApplicable where the logits are not the means of the maps."""
-    if not bool(logits.isfinite().all()):
-        raise MethodError(f"The net gives NaN or infinity ({net.card.arch}): its weights or values overflow.")
-    if float((means - logits).abs().max()) > GAP * float(logits.abs().max()):
-        raise NotApplicable(
-            f"{_layer(net).name} of {net.card.facts.title or net.card.arch} has one map per class, but their means are "
-            "not the logits: what the net decides by is not in them."
-        )
-
-
-def merge(partials: Sequence[Partial]) -> Partial:
-    """The findings together, with the maps of no more pictures than will be compared."""
-    import numpy as np
-
-    from reportgen import embedding
-
-    limit = partials[0]["limit"]
-    joined = {name: np.concatenate([part[name] for part in partials]) for name in partials[0] if name != "limit"}
-    kept = embedding.evenly(joined["map_places"], int(limit[0]))
-    for name in ("maps", "map_places", "map_targets"):
-        joined[name] = joined[name][kept]
-    return {**joined, "limit": limit}
+    return mapping.of_batch(net, batch, params.limit)
 
 
 def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.random.Generator) -> Artifact:
     """The answers counted, the maps compared, the most confident right and wrong answers looked at again."""
-    import numpy as np
-
-    found, title = merge([partial]), net.card.facts.title or net.card.arch
-    seen = {name: found[name][found["targets"] >= 0] for name in ("places", "targets", "answers", "confidence")}
-    seen["sharpness"] = found["sharpness"][found["targets"] >= 0]
-    if not len(seen["places"]):
+    found, known = mapping.joined([partial]), partial["targets"] >= 0
+    if not known.any():
         some = ", ".join(wording.short(name) for name in data.classes[:4])
         raise NotApplicable(
-            f"{title} knows none of the classes of {data.name} ({some} ...), so there is no right answer it could give."
+            f"{mapping.title(net)} knows none of the classes of {data.name} ({some} ...), so there is no right answer "
+            "it could give."
         )
+    seen = {name: found[name][known] for name in ("places", "targets", "answers", "confidence", "sharpness")}
     hits = seen["answers"] == seen["targets"][:, None]  # N T
-    correct, sharp = hits[:, 0], seen["sharpness"]
+    correct = hits[:, 0]
     alike = patterns.likeness(found["maps"], found["map_targets"])
-    shown, layer, size = _chosen(seen, correct, params), _layer(net), net.card.preprocess.size
-    looks = _looks(net, data, seen, shown)
+    shown = mapping.chosen(seen, correct, params.classes, params.examples)
+    pictures, maps, told = mapping.looks(net, data, seen, shown)
     numbers = {
-        "top1": scoring.share(correct),
+        "known": len(correct) / len(known),
         "top5": scoring.share(hits.any(axis=1)),
-        "counted": len(correct),
-        "known": len(correct) / len(found["targets"]),
-        "net": title,
-        "layer": layer.name,
-        "map_places": patterns.places(layer, size),
-        "sees_all": layer.field is None or min(layer.field) >= 2 * size,  # each position the whole picture
-        "map_size": list(found["maps"].shape[1:]),
-        "auroc_confidence": patterns.auroc(seen["confidence"], correct),
-        "auroc_sharpness": patterns.auroc(sharp, correct),
-        "sharpness": float(sharp.mean()),
-        "sharpness_right": float(sharp[correct].mean()) if correct.any() else None,
-        "sharpness_wrong": float(sharp[~correct].mean()) if not correct.all() else None,
-        "sharpness_even": float(patterns.sharpness(np.ones_like(found["maps"][:1]))[0]),
-        "rank_correlation": patterns.rank_correlation(sharp, seen["confidence"]),
+        **mapping.where(net),
+        **_scores(seen["confidence"], seen["sharpness"], correct),
+        "sharpness_even": float(patterns.sharpness(found["maps"][:1] * 0)[0]),
         "within": alike.within,
         "between": alike.between,
         "compared": sum(alike.maps),
         "even": len(found["maps"]) - sum(alike.maps),
         "pattern_classes": [wording.short(net.classes[k]) for k in alike.classes],
-        "classes": _classes(net, seen["targets"], correct, alike),
-        "shown": looks[2],
+        "classes": mapping.by_class(net, seen["targets"], correct, alike),
+        "shown": told,
     }
     arrays = {
         **seen,
@@ -179,77 +108,24 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
         "patterns": alike.correlations,
         "mean_maps": patterns.mean_maps(found["maps"], found["map_targets"], alike.classes),
         "shown": seen["places"][shown],
-        "shown_pictures": looks[0],
-        "shown_maps": looks[1],
+        "shown_pictures": pictures,
+        "shown_maps": maps,
     }
     return Artifact(arrays, numbers)
 
 
-def _chosen(seen: Mapping[str, np.ndarray], correct: np.ndarray, params: Params) -> np.ndarray:
-    """Which pictures to show: of each class the most confident right answers, then the most confident wrong ones."""
-    import numpy as np
-
-    present, counts = np.unique(seen["targets"], return_counts=True)
-    order = np.argsort(-seen["confidence"], kind="stable")
-    found: list[np.ndarray] = []
-    for k in sorted(present[np.argsort(-counts, kind="stable")[: params.classes]]):
-        own = order[seen["targets"][order] == k]
-        found += [own[correct[own]][: params.examples], own[~correct[own]][: params.examples]]
-    return np.concatenate(found)
-
-
-def _looks(
-    net: Net, data: Dataset, seen: Mapping[str, np.ndarray], shown: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Pictures as the net saw them (M S S 3), maps of the true and the strongest other class (M 2 h w), in words."""
-    import numpy as np
-
-    from reportgen import project
-
-    layer, views, maps, told = _layer(net).name, [], [], []
-    for at in range(0, len(shown), project.CHUNK):
-        some = shown[at : at + project.CHUNK]
-        pictures = [data.load(int(place)).picture for place in seen["places"][some]]
-        values = project.forward(net, net.preprocess(pictures), [layer])
-        given = project.exact(values["logits"].flatten(1)).softmax(1).cpu().numpy()  # B K
-        views += [np.round(images.view(one, net.card.preprocess) * 255).astype(np.uint8) for one in pictures]  # S S 3
-        for n, row in enumerate(some):
-            true = int(seen["targets"][row])
-            other = next((int(k) for k in seen["answers"][row] if k != true), true)
-            maps.append(project.to_numpy(values[layer][n, [true, other]]))  # 2 h w
-            told.append(
-                {
-                    "picture": data.names[int(seen["places"][row])],
-                    "class": wording.short(net.classes[true]),
-                    "probability": float(given[n, true]),
-                    "other": wording.short(net.classes[other]),
-                    "other_probability": float(given[n, other]),
-                    "right": int(seen["answers"][row, 0]) == true,
-                }
-            )
-    return np.stack(views), np.stack(maps), told
-
-
-def _classes(net: Net, targets: np.ndarray, correct: np.ndarray, alike: patterns.Likeness) -> list[dict[str, Any]]:
-    """Each class's pictures, right answers, and likeness of its maps to each other and to those of other classes."""
-    import numpy as np
-
-    found = []
-    for k in np.unique(targets):
-        entry = {
-            "name": wording.short(net.classes[int(k)]),
-            "pictures": int((targets == k).sum()),
-            "top1": scoring.share(correct[targets == k]),
-            "within": None,
-            "between": None,
-        }
-        if int(k) in alike.classes:
-            i = alike.classes.index(int(k))
-            entry["within"] = float(alike.correlations[i, i])
-            others = np.delete(alike.correlations[i], i)
-            entry["between"] = float(others.mean()) if len(others) else None
-        found.append(entry)
-    return found
+def _scores(confidence: np.ndarray, sharp: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
+    """Right answers, and what confidence and sharpness have to do with them."""
+    return {
+        "counted": len(correct),
+        "top1": scoring.share(correct),
+        "auroc_confidence": patterns.auroc(confidence, correct),
+        "auroc_sharpness": patterns.auroc(sharp, correct),
+        "sharpness": float(sharp.mean()),
+        "sharpness_right": float(sharp[correct].mean()) if correct.any() else None,
+        "sharpness_wrong": float(sharp[~correct].mean()) if not correct.all() else None,
+        "rank_correlation": patterns.rank_correlation(sharp, confidence),
+    }
 
 
 # -------------------------------------------------------------------------------------------------------------- panels
@@ -257,25 +133,11 @@ def _classes(net: Net, targets: np.ndarray, correct: np.ndarray, alike: patterns
 
 def panels(artifact: Artifact) -> list[Panel]:
     """A first sheet, the numbers, likeness between classes, sharpness against confidence, a sheet for each class."""
-    numbers = artifact.numbers
-    found = [_first(artifact), _summary(numbers)]
-    if 1 < len(numbers["pattern_classes"]) <= MOST_ROWS:
-        found.append(_likeness(artifact))
-    found.append(_by_class(numbers))
-    lines = _lines(artifact)
-    if lines is not None:
-        found.append(lines)
-    names = list(dict.fromkeys(entry["class"] for entry in numbers["shown"]))
-    return found + [_sheet(artifact, number, name) for number, name in enumerate(names, 1)]
-
-
-def _overlays(artifact: Artifact, maps: np.ndarray, picture: np.ndarray | None) -> list[np.ndarray]:
-    """Maps (L h w), each divided by its maximum, over a picture (3 S S) or alone: 3 S S each."""
-    from reportgen import project
-
-    side = artifact.arrays["shown_pictures"].shape[1]
-    large = project.enlarged(patterns.divided(maps), side, artifact.numbers["map_places"])  # L S S
-    return [patterns.over(picture, own) for own in large]
+    found = [_first(artifact), map_panels.summary(artifact.numbers), map_panels.likeness(artifact)]
+    found += [map_panels.by_class(artifact.numbers), map_panels.lines(artifact)]
+    names = list(dict.fromkeys(entry["class"] for entry in artifact.numbers["shown"]))
+    sheets = [_sheet(artifact, number, name) for number, name in enumerate(names, 1)]
+    return [panel for panel in found if panel is not None] + sheets
 
 
 def _picture(artifact: Artifact, row: int) -> np.ndarray:
@@ -293,11 +155,12 @@ def _first(artifact: Artifact) -> Panel:
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(MOST_FIRST, len(rows))).round().astype(int))]
     tiles, means = [], numbers["pattern_classes"]
     for row in rows:
-        picture = _picture(artifact, row)
-        name = told[row]["class"]
+        picture, places, name = _picture(artifact, row), numbers["map_places"], told[row]["class"]
+        nothing = np.full_like(picture, np.nan)
         mean = artifact.arrays["mean_maps"][[means.index(name)]] if name in means else None
-        last = np.full_like(picture, np.nan) if mean is None else _overlays(artifact, mean, None)[0]
-        tiles.append([picture, *_overlays(artifact, artifact.arrays["shown_maps"][row, :1], picture), last])
+        last = nothing if mean is None else map_panels.overlays(mean, places, nothing)[0]
+        own = map_panels.overlays(artifact.arrays["shown_maps"][row, :1], places, picture)
+        tiles.append([picture, *own, last])
     labels = tuple(f"{told[row]['class']}: {_said(told[row])}" for row in rows)
     height, width = numbers["map_size"]
     wide = "Every position sees the whole picture: where it lies says little about where it looks. "
@@ -335,7 +198,8 @@ def _sheet(artifact: Artifact, number: int, name: str) -> Panel:
     tiles = []
     for row in rows:
         picture = _picture(artifact, row)
-        tiles.append([picture, *_overlays(artifact, artifact.arrays["shown_maps"][row], picture)])
+        own = map_panels.overlays(artifact.arrays["shown_maps"][row], artifact.numbers["map_places"], picture)
+        tiles.append([picture, *own])
     labels = tuple(
         f"right, {entry['probability']:.0%}, then {entry['other']} {entry['other_probability']:.0%}"
         if entry["right"]
@@ -358,117 +222,6 @@ def _sheet(artifact: Artifact, number: int, name: str) -> Panel:
     )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _summary(numbers: Any) -> Panel:
-    rows = (
-        ("top-1", f"{numbers['top1']:.1%}"),
-        ("top-5", f"{numbers['top5']:.1%}"),
-        ("wrong answers told by low confidence (AUROC)", _number(numbers["auroc_confidence"])),
-        ("wrong answers told by blurred maps (AUROC)", _number(numbers["auroc_sharpness"])),
-        ("sharpness of the answer's map, right answers", _number(numbers["sharpness_right"])),
-        ("the same, wrong answers", _number(numbers["sharpness_wrong"])),
-        ("rank correlation of sharpness and confidence", _number(numbers["rank_correlation"])),
-        ("correlation of maps within a class", _number(numbers["within"])),
-        ("correlation of maps between classes", _number(numbers["between"])),
-        ("pictures whose maps were compared", f"{numbers['compared']:,}"),
-        ("pictures whose class the net knows", f"{numbers['counted']:,} ({numbers['known']:.1%})"),
-    )
-    return Panel(
-        name="summary",
-        kind="table",
-        title="What the maps are worth",
-        caption="Right answers, whether confidence and the maps tell wrong answers from right ones (0.5 is chance, 1 "
-        "perfect), and whether maps of one class are more alike than those of two. Sharpness is the share of a map in "
-        f"its strongest quarter: {numbers['sharpness_even']:.2f} for an even map, 1 for a few strong places.",
-        alt=f"Table of what {numbers['net']}'s maps tell: top-1 {numbers['top1']:.0%}; wrong answers told by "
-        f"confidence with AUROC {_number(numbers['auroc_confidence'])}, by sharpness with "
-        f"{_number(numbers['auroc_sharpness'])}.",
-        scale="none",
-        columns=("Measured on the set", numbers["net"]),
-        rows=rows,
-    )
-
-
-def _likeness(artifact: Artifact) -> Panel:
-    numbers, names = artifact.numbers, artifact.numbers["pattern_classes"]
-    listed = "; ".join(f"{i} {name}" for i, name in enumerate(names, 1))
-    return Panel(
-        name="likeness",
-        kind="heatmap",
-        title="Whether a class has its own pattern",
-        caption="The mean correlation between the maps of pictures of one class (row) and another (column), each the "
-        "map of its own class. A diagonal of a stronger red than its row means a pattern of its own: on "
-        f"average there is {numbers['within']:.2f} on the diagonal and {numbers['between']:.2f} beside it. Rows from "
-        f"the top and columns from the left: {listed}.",
-        alt=f"Correlations of the maps of {len(names)} classes: {numbers['within']:.2f} within a class, "
-        f"{numbers['between']:.2f} between classes on average.",
-        values=artifact.arrays["patterns"].astype("float32"),
-        scale="shared",
-        signed=True,
-        unit="correlation",
-    )
-
-
-def _by_class(numbers: Any) -> Panel:
-    listed = sorted(numbers["classes"], key=lambda entry: (-entry["pictures"], entry["name"]))[:MOST_ROWS]
-    listed.sort(key=lambda entry: (-entry["top1"], entry["name"]))
-    own = [e for e in listed if None not in (e["within"], e["between"]) and e["within"] > e["between"]]
-    rows = tuple(
-        (e["name"], e["pictures"], f"{e['top1']:.0%}", _number(e["within"]), _number(e["between"])) for e in listed
-    )
-    return Panel(
-        name="classes",
-        kind="table",
-        title="Patterns class by class",
-        caption="Right answers to pictures of each class, and how alike their class's maps are: to one another, and to "
-        "the maps of pictures of other classes. The larger the first of the two correlations against the second, the "
-        f"more a pattern belongs to the class; it is larger for {len(own)} of {len(listed)} classes.",
-        alt=f"Table of {len(listed)} classes: pictures, right answers, correlation of maps; {len(own)} of them are "
-        "more like themselves than like other classes.",
-        scale="none",
-        columns=("Class", "Pictures", "Top-1", "Within", "To others"),
-        rows=rows,
-    )
-
-
-def _lines(artifact: Artifact) -> Panel | None:
-    """Mean sharpness by tenths of confidence, of right and of wrong answers; None where all tenths have too few."""
-    import numpy as np
-
-    numbers, arrays = artifact.numbers, artifact.arrays
-    which = np.clip(np.ceil(arrays["confidence"] * BINS).astype(int) - 1, 0, BINS - 1)  # N
-    lines = np.full((2, BINS), np.nan)
-    for line, wanted in enumerate((arrays["correct"], ~arrays["correct"])):
-        for b in range(BINS):
-            some = wanted & (which == b)
-            if some.sum() >= FEW:
-                lines[line, b] = arrays["sharpness"][some].mean()
-    if not np.isfinite(lines).any():
-        return None
-    return Panel(
-        name="sharpness",
-        kind="curves",
-        title="Sharper maps, surer answers?",
-        caption="How much of the answer's map lies in its strongest quarter of positions, by the probability of the "
-        f"answer in tenths; tenths of fewer than {FEW} pictures are not drawn, and an even map has "
-        f"{numbers['sharpness_even']:.2f}. A rising line means that sure answers "
-        "have sharp maps; right and wrong lines apart mean that the map knows more than the confidence.",
-        alt=f"Lines: sharpness of the map against confidence, right and wrong answers apart; for {numbers['net']} they "
-        f"correlate by {_number(numbers['rank_correlation'])} in rank.",
-        values=lines,
-        x=(np.arange(BINS) + 0.5) / BINS,
-        scale="fixed",
-        limits=(0.0, 1.0),
-        unit="share of the map in its strongest quarter",
-        columns=("confidence: probability of the answer, middle of the tenth",),
-        row_labels=("right answers", "wrong answers"),
-        joint=True,
-    )
-
-
 METHOD = Method(
     name="class_maps",
     title="Class maps",
@@ -477,7 +230,7 @@ METHOD = Method(
     scope="dataset",
     version=1,
     params=Params,
-    scan=Scan(chunk=chunk, finish=finish, layers=layers, merge=merge),
+    scan=Scan(chunk=chunk, finish=finish, layers=layers, merge=mapping.joined),
     panels=panels,
     arrays={"places": "N", "targets": "N", "answers": "N x T", "confidence": "N", "correct": "N", "sharpness": "N"}
     | {"patterns": "C x C", "mean_maps": "C x h x w", "shown": "M", "shown_pictures": "M x S x S x 3"}

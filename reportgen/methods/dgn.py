@@ -6,7 +6,7 @@ that net's photos; a unit of another net is looked at through the same glasses. 
 nets through several. The picture shows one way to drive the unit, and no photo is used while climbing.
 
 A code $h$, at first noise (the best of `tries`), is moved so that the unit's activation $\\phi$ at the picture $G(h)$
-grows: $h \\leftarrow h + \\gamma\\, g / \\overline{|g|}$ with $g = \\partial \\phi(G(h)) / \\partial h$, a rate
+grows: $h \\leftarrow h + \\gamma\\, g / \\mathrm{mean}|g|$ with $g = \\partial \\phi(G(h)) / \\partial h$, a rate
 $\\gamma$ that falls to zero in a straight line, every feature of the code kept between zero and its mean plus three
 standard deviations, and the code shrunk a little after each step. A unit of a map is climbed at its strongest places,
 ever fewer of them, so that the picture fills with what it answers to. The last picture is shown, not the strongest
@@ -41,10 +41,7 @@ class Params:
         default="all",
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
-    generator: str = field(
-        default="",
-        metadata={"doc": "a generator's file (ours or DeePSiM's for fc6); empty: the built-in one; random: untrained"},
-    )
+    generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
     steps: int = field(default=200, metadata={"doc": "steps up the gradient"})
     rate: float = field(
         default=2.0,
@@ -56,7 +53,9 @@ class Params:
     tries: int = field(
         default=8, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
     )
-    digest: str = field(default="", metadata={"doc": "filled in: the SHA-256 of the generator's file"})
+    digest: str = field(
+        init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}
+    )
 
     def __post_init__(self) -> None:
         """Bring the choice of units into its one form, and refuse what cannot be climbed."""

@@ -5,37 +5,45 @@ number of epochs, and below it what the net's own filters project back from the 
 changes of the strongest picture; where the picture stays and the projection sharpens, the unit keeps its subject. Low
 layers settle within a few epochs, high ones late (Zeiler and Fergus, 2014, Fig. 4). What one cannot tell is whether a
 unit that settled did so for good: only kept epochs are seen. Nor is a unit of the untrained net "about" anything,
-though it has a strongest picture too. Fixed pictures, where the section has any, show what the net takes them for.
+though it has a strongest picture too. Fixed pictures, the section's images or else one of each of a few classes, show
+where in them a unit answers at each epoch, and what the net takes them for.
 
 The value of unit $u$ on picture $x$ is $\\max_p a_u(x)_p$; the strongest picture is the first of the highest value, cut
 to the receptive field of its position (see the method top_patches, whose rule this is, with one picture a unit and
 anew at each epoch). Projections follow the deconvnet with switches; on nets of other activation functions than ReLU
 the ordinary gradient. Units are chosen at the end of training, as those whose strongest picture stands out most from
-their mean. How far a layer has settled is the correlation, over the pictures, of each unit's values with those it has
-at the end, and of that the mean over the layer's units that fire at all. Checked against a plain loop over pictures,
-units and positions.
+their mean; a fixed picture has the map of that chosen unit which in the end comes nearest to its strongest value on it.
+How far a layer has settled is the correlation, over the pictures, of each unit's values with those it has at the end,
+and of that the mean over the layer's units that fire at all. Checked against a plain loop over pictures, units and
+positions.
+
+Of the embedded nets, alexnet_mini has weights on the way, of its convolutions: its dense layers, and with them what it
+took pictures for, are known at the end only. The pictures it learned from are not there; give the section a `dataset:`,
+or its own images are looked over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from reportgen import units
-from reportgen.errors import ImageError, MethodError, NotApplicable
-from reportgen.records import Artifact, Input, Layer, Method, Net, Panel
+from reportgen import patterns, units, wording
+from reportgen.errors import MethodError
+from reportgen.records import Artifact, Input, Method, Net, Panel
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from reportgen.examples import TrainingRun
     from reportgen.rules import Rule
 
-BATCH = 16
-MOST_ROWS = 12  # of units on the sheet
-MOST_EPOCHS = 10  # on the sheet and in the table; evenly spread over those kept
+MOST_ROWS = 12  # of units, or of fixed pictures, on a sheet
+MOST_EPOCHS = 10  # on sheets and in the table; evenly spread over those kept
+FEW = 6  # of the set as fixed pictures, where the section has no images
+LEAST = 10  # pictures whose correlations are worth a curve
 GAP = 2  # pixels between a patch and its projection
+LOOKS = ("patches", "projections", "boxes")
 
 
 @dataclass(frozen=True)
@@ -53,35 +61,25 @@ class Params:
             raise MethodError(f"pictures: {self.pictures} pictures cannot be looked at; right would be 1 or more.")
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What all units of the layer did at one epoch."""
-
-    values: np.ndarray  # N U: of each unit the strongest on each picture
-    images: np.ndarray  # U: the place of the strongest picture in the set
-    positions: np.ndarray  # U 2: on the layer's map
-    activations: np.ndarray  # U
-
-
 def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.random.Generator]) -> list[Artifact]:
     """One pass over the pictures with the nets of all kept epochs, then the chosen units' pictures again."""
     import numpy as np
 
+    from reportgen import evolving
     from reportgen.strongest_places import Places, looked_at
 
-    training = inputs[0].training
-    if training is None or len(training.kept) < 2:
-        raise NotApplicable(f"No weights were kept while {net.card.arch} was trained by this report.")
+    training, data = evolving.asked(net, inputs)
     layer = net.card.resolve(params.layer)
-    nets = {epoch: training.net(epoch) for epoch in training.kept}
-    found, seen = _watched(nets, training, layer, params.pictures, rngs[0])
+    nets = evolving.nets_of(training, layer)
+    order = rngs[0].permutation(len(data))[: params.pictures].tolist()
+    found, seen = evolving.watched(nets, data, layer, sorted(order))
     final = found[training.kept[-1]]
-    chosen = units.choose(params.units, _standing_out(final), layer.name)  # U
+    chosen = units.choose(params.units, evolving.standing_out(final), layer.name)  # U
     rule: Rule = "deconvnet" if net.card.rectified else "gradient"
     looks = []
     for epoch, own in found.items():
         places = Places(layer, chosen, own.images[chosen][:, None], own.positions[chosen][:, None])
-        looks.append(looked_at(nets[epoch], training.data, places, rule))  # U 1 3 h w, twice, and U 1 4
+        looks.append(looked_at(nets[epoch], data, places, rule))  # U 1 3 h w, twice, and U 1 4
     arrays = {
         "epochs": np.array(training.kept),
         "units": np.array(chosen),
@@ -89,118 +87,50 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
         "activations": np.stack([own.activations[chosen] for own in found.values()], axis=1).astype(np.float32),
         "positions": np.stack([own.positions[chosen] for own in found.values()], axis=1),  # U E 2
         **{name: np.concatenate(part, axis=1) for name, part in zip(LOOKS, zip(*looks, strict=True), strict=True)},
-        "settled": np.array([_agreement(own.values, final.values) for own in found.values()]),  # E
-        "probabilities": _answers(nets, inputs),  # P E K
+        "settled": np.array([evolving.agreement(own.values, final.values) for own in found.values()]),  # E
     }
-    changes = [
-        float((a.images != b.images).mean()) for a, b in zip(found.values(), [*found.values()][1:], strict=False)
-    ]
+    fixed = evolving.fixed_pictures(inputs, data, order, FEW)
+    arrays |= evolving.on_fixed(nets, layer, chosen, final, list(fixed.values()))
     numbers = {
         "layer": layer.name,
         "stage": net.card.depth_name(layer.name),
         "width": len(final.images),
-        "set": training.data.name,
+        "set": data.name,
         "pictures": seen,
-        "skipped": min(params.pictures, len(training.data)) - seen,
+        "skipped": len(order) - seen,
         "rule": rule,
-        "changes": changes,  # share of the layer's units whose strongest picture is another than one epoch kept before
-        "names": [one.name or "photo" for one in inputs if one.picture is not None],
+        "changes": [float((a.images != b.images).mean()) for a, b in pairwise(found.values())],
+        "names": list(fixed),
+        "map_places": patterns.places(layer, net.card.preprocess.size) if arrays["maps"][0, 0].size > 1 else None,
+        "size": net.card.preprocess.size,
         "classes": list(net.classes),
     }
     return [Artifact(arrays, numbers)]
-
-
-LOOKS = ("patches", "projections", "boxes")
-
-
-def _watched(
-    nets: Mapping[int, Net], training: TrainingRun, layer: Layer, most: int, rng: np.random.Generator
-) -> tuple[dict[int, _Found], int]:
-    """What each epoch's units do on the pictures, and how many could be read; each is loaded once."""
-    import numpy as np
-
-    from reportgen import hooks, project, strongest_places
-    from reportgen.lean import lean
-
-    data = training.data
-    places = np.sort(rng.permutation(len(data))[:most])
-    partials: dict[int, list[Any]] = {epoch: [] for epoch in nets}
-    values: dict[int, list[np.ndarray]] = {epoch: [] for epoch in nets}
-    problems = []
-    for start in range(0, len(places), BATCH):
-        read, pictures = [], []
-        for place in places[start : start + BATCH].tolist():
-            try:
-                pictures.append(data.load(place).picture)
-                read.append(place)
-            except ImageError as error:
-                problems.append(str(error))
-        for epoch, net in nets.items() if read else ():
-            value = hooks.run_to(lean(net, [layer.name]), net.preprocess(pictures), [layer.name])[layer.name]
-            partials[epoch].append(strongest_places.of_batch(value, read, 1, layer.name))
-            strongest = value.flatten(2).amax(2) if value.ndim == 4 else value  # N U
-            values[epoch].append(project.to_numpy(strongest))
-    if len(problems) == len(places):
-        raise MethodError(f"None of the {len(places):,} pictures of {data.name} can be read: {problems[0]}")
-    found = {}
-    for epoch in nets:
-        whole = strongest_places.joined(partials[epoch])
-        best = {name: whole[name][:, 0] for name in ("images", "positions", "activations")}
-        found[epoch] = _Found(np.concatenate(values[epoch]).astype(np.float64), **best)
-    return found, len(places) - len(problems)
-
-
-def _standing_out(found: _Found) -> np.ndarray:
-    """How many times its mean each unit's strongest picture is; those that fire nowhere come last."""
-    import numpy as np
-
-    mean, top = found.values.mean(axis=0), found.activations  # U
-    times = top / np.where(mean > 0, mean, np.inf)
-    return np.where(top > 0, times, -1.0)
-
-
-def _agreement(values: np.ndarray, final: np.ndarray) -> float:
-    """The mean over units of the correlation of their values on the pictures (N U each); of silent units nothing."""
-    import numpy as np
-
-    a, b = (each - each.mean(axis=0) for each in (values, final))
-    norms = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))  # U
-    alive = (b**2).sum(axis=0) > 0
-    found = (a * b).sum(axis=0) / np.where(norms > 0, norms, np.inf)
-    return float(found[alive].mean()) if alive.any() else 0.0
-
-
-def _answers(nets: Mapping[int, Net], inputs: Sequence[Input]) -> np.ndarray:
-    """The probabilities of the fixed pictures at each epoch, P E K."""
-    import numpy as np
-
-    from reportgen import project
-
-    pictures = [one.picture for one in inputs if one.picture is not None]
-    classes = len(next(iter(nets.values())).classes)
-    found = np.zeros((len(pictures), len(nets), classes), dtype=np.float32)
-    for column, net in enumerate(nets.values()):
-        for start in range(0, len(pictures), BATCH):
-            logits = project.forward(net, net.preprocess(pictures[start : start + BATCH]))["logits"]  # N K
-            found[start : start + BATCH, column] = project.to_numpy(project.exact(logits).softmax(1))
-    return found
 
 
 # --------------------------------------------------------------------------------------------------------------- panels
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """Units by epochs, how far the layer has settled, and what fixed pictures were taken for."""
-    shown = [_sheet(artifact), _settling(artifact)]
-    return [*shown, _answer_table(artifact)] if len(artifact.arrays["probabilities"]) else shown
+    """Units by epochs, how far the layer has settled; of fixed pictures where units answer, and what the net says."""
+    shown = [_sheet(artifact)]
+    if artifact.numbers["pictures"] >= LEAST:
+        shown.append(_settling(artifact))
+    if artifact.numbers["map_places"] is not None:
+        shown.append(_maps(artifact))
+    return [*shown, _answers(artifact)]
 
 
-def _columns(artifact: Artifact) -> list[int]:
+def _columns(epochs: np.ndarray) -> list[int]:
     """The places of the epochs that have room, first and last among them."""
     import numpy as np
 
-    count = len(artifact.arrays["epochs"])
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_EPOCHS))})
+    return sorted({round(place) for place in np.linspace(0, len(epochs) - 1, min(len(epochs), MOST_EPOCHS))})
+
+
+def _heads(epochs: Sequence[int]) -> tuple[str, ...]:
+    """Of columns that are narrow."""
+    return (f"epoch {epochs[0]}", *(str(epoch) for epoch in epochs[1:]))
 
 
 def _sheet(artifact: Artifact) -> Panel:
@@ -208,7 +138,7 @@ def _sheet(artifact: Artifact) -> Panel:
 
     from reportgen import patch_blocks
 
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact)
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["epochs"])
     fires = arrays["activations"][:MOST_ROWS, columns] > 0  # U E
     patches = patch_blocks.pictures(arrays["patches"][:MOST_ROWS, columns], fires)  # U E 3 h w
     back = patch_blocks.around_grey(arrays["projections"][:MOST_ROWS, columns])
@@ -233,7 +163,7 @@ def _sheet(artifact: Artifact) -> Panel:
         values=np.concatenate([patches, gap, back], axis=3),  # U E 3 2h+g w
         scale="none",
         row_labels=tuple(f"unit {int(unit)}" for unit in arrays["units"][:MOST_ROWS]),
-        columns=tuple(f"epoch {epoch}" for epoch in epochs),
+        columns=_heads(epochs),
         featured=True,
     )
 
@@ -259,30 +189,63 @@ def _settling(artifact: Artifact) -> Panel:
     )
 
 
-def _answer_table(artifact: Artifact) -> Panel:
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact)
-    classes, given = numbers["classes"], arrays["probabilities"]  # P E K
+def _maps(artifact: Artifact) -> Panel:
+    import numpy as np
+
+    from reportgen import project
+
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["epochs"])
+    photos = arrays["fixed"][:MOST_ROWS] / np.float32(255)  # P 3 s s
+    side = photos.shape[-1]
+    scale = side / numbers["size"]
+    (y, x), steps = numbers["map_places"]
+    places = ((y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5), tuple(step * scale for step in steps)
+    rows = []
+    for photo, own in zip(photos, arrays["maps"][:MOST_ROWS], strict=False):
+        large = project.enlarged(patterns.divided(own[columns]), side, places)  # E s s
+        rows.append([photo, *(patterns.over(photo, one) for one in large)])
+    epochs = [int(arrays["epochs"][column]) for column in columns]
+    labels = tuple(f"{n}, unit {int(u)}" for n, u in zip(numbers["names"], arrays["map_units"], strict=True))
+    return Panel(
+        name="maps",
+        kind="grid",
+        title=f"Where units of {numbers['stage']} answer",
+        caption=f"{len(rows)} fixed pictures, each with the map of the one of the units above that answers it best in "
+        "the end, at each kept epoch. Every map is divided by its own maximum: colours say where a unit answers, not "
+        "how strongly; one that fires nowhere is dark.",
+        alt=f"{len(rows)} pictures by {len(epochs)} epochs, {epochs[0]} to {epochs[-1]}: the map of one unit of "
+        f"{numbers['layer']} laid over each; first {labels[0][:40]}.",
+        values=np.array(rows, dtype=np.float32),  # P 1+E 3 s s
+        scale="none",
+        row_labels=labels[:MOST_ROWS],
+        columns=("picture", *_heads(epochs)),
+    )
+
+
+def _answers(artifact: Artifact) -> Panel:
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["answer_epochs"])
+    classes, given = numbers["classes"], arrays["probabilities"]  # P A K
+    epochs = [int(arrays["answer_epochs"][column]) for column in columns]
     rows = []
     for name, own in zip(numbers["names"], given, strict=True):
         best = [int(own[column].argmax()) for column in columns]
-        told = [f"{_short(classes[k])} {own[column, k]:.0%}" for column, k in zip(columns, best, strict=True)]
+        told = [f"{wording.short(classes[k])} {own[column, k]:.0%}" for column, k in zip(columns, best, strict=True)]
         rows.append((name, *told))
+    note = "The untrained net of epoch 0 prefers some class for no reason." if epochs[0] == 0 else ""
+    if len(arrays["answer_epochs"]) < len(arrays["epochs"]):
+        note = "Of earlier epochs the layers that answer were not kept, so what the net said then is not known."
     return Panel(
         name="answers",
         kind="table",
         title="What pictures were taken for",
-        caption="The most probable class of each picture and its probability, at each kept epoch. The untrained net of "
-        "epoch 0 prefers some class for no reason.",
-        alt=f"Table of {len(rows)} pictures by {len(columns)} epochs with the predicted class; {rows[0][0]} ends as "
-        f"{rows[0][-1]}, after {rows[0][1]} at the first of them.",
+        caption="The most probable class of each picture and its probability, at each epoch whose whole net was kept. "
+        f"{note or 'Read it from left to right.'}",
+        alt=f"Table of {len(rows)} pictures by {len(columns)} epochs with the predicted class and its probability; "
+        f"{rows[0][0][:30]} ends as {rows[0][-1][:40]}.",
         scale="none",
-        columns=("picture", *(f"epoch {int(arrays['epochs'][column])}" for column in columns)),
+        columns=("picture", *(f"epoch {epoch}" for epoch in epochs)),
         rows=tuple(rows),
     )
-
-
-def _short(name: str) -> str:
-    return name.partition(",")[0].replace("_", " ")
 
 
 METHOD = Method(
@@ -291,22 +254,14 @@ METHOD = Method(
     caption="The strongest picture of chosen units and its projection, from the untrained net to the end.",
     citation="zeiler2014",
     scope="training",
-    version=1,
+    version=2,
     params=Params,
     run=run,
     panels=panels,
-    arrays={
-        "epochs": "E",
-        "units": "U",
-        "images": "U x E",
-        "activations": "U x E",
-        "positions": "U x E x 2",
-        "boxes": "U x E x 4",
-        "patches": "U x E x 3 x h x w",
-        "projections": "U x E x 3 x h x w",
-        "settled": "E",
-        "probabilities": "P x E x K",
-    },
+    arrays={"epochs": "E", "units": "U", "images": "U x E", "activations": "U x E", "positions": "U x E x 2"}
+    | {"boxes": "U x E x 4", "patches": "U x E x 3 x h x w", "projections": "U x E x 3 x h x w", "settled": "E"}
+    | {"fixed": "P x 3 x s x s", "maps": "P x E x y x x", "map_units": "P"}
+    | {"answer_epochs": "A", "probabilities": "P x A x K"},
     needs=frozenset({"gradient", "checkpoints"}),
     tiny={"layer": "last_conv", "units": 3, "pictures": 10},
 )

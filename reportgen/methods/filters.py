@@ -16,17 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reportgen.errors import NotApplicable
+from reportgen.first_layer import first_layer, measure
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
 if TYPE_CHECKING:
     import numpy as np
 
-DEAD = 0.05  # of the median root mean square
-SPECTRUM = 64  # the filter is laid in a square of zeros of this side: 1/64 cycle per pixel is told apart
-LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 COLUMNS = 8
 
 
@@ -41,26 +38,16 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
 
     from reportgen import project
 
-    name = net.card.aliases["first_conv"].partition("#")[0]
-    conv = net.module.get_submodule(name)
-    if conv.weight.ndim != 4 or conv.weight.shape[1] != 3:
-        raise NotApplicable(f"{net.card.arch}'s first convolution does not look at three colours.")
-    norm = _norm_after(net.module, conv)
-    weights = conv.weight.double()  # C 3 k k
-    folded = weights
-    if norm is not None:
-        gain = (norm.running_var.double() + norm.eps).rsqrt()  # C
-        gain = gain * norm.weight.double() if norm.affine else gain
-        folded = weights * gain[:, None, None, None]
-    arrays = {"weights": project.to_numpy(weights), "folded": project.to_numpy(folded)}
+    first = first_layer(net)
+    arrays = {"weights": project.to_numpy(first.weights), "folded": project.to_numpy(first.folded)}
     arrays |= measure(arrays["folded"])
     live = np.logical_not(arrays["dead"])
     numbers = {
-        "layer": name,
-        "kernel": list(conv.weight.shape[-2:]),
-        "stride": list(conv.stride),
-        "filters": len(weights),
-        "batch_norm": norm is not None,
+        "layer": first.name,
+        "kernel": list(first.weights.shape[-2:]),
+        "stride": list(first.stride),
+        "filters": len(first.weights),
+        "batch_norm": first.norm,
         "dead_share": float(arrays["dead"].mean()),
         "rms": float(np.median(arrays["rms"])),
         "rms_spread": float(arrays["rms"].std() / max(float(arrays["rms"].mean()), 1e-30)),
@@ -69,40 +56,6 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
         "colour": float(np.median(arrays["colour"][live])) if live.any() else None,
     }
     return [Artifact(arrays, numbers)] * max(1, len(inputs))
-
-
-def measure(filters: np.ndarray) -> dict[str, np.ndarray]:
-    """Per filter of C x 3 x k x k: rms, dead or not, frequency (cycles per pixel), orientation (degrees), colour share.
-
-    The orientation is that of the wave: 0 for stripes that change from left to right, 90 from top to bottom.
-    """
-    import numpy as np
-
-    rms = np.sqrt((filters.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))  # C
-    grey = np.tensordot(filters, LUMINANCE, axes=([1], [0]))  # C k k
-    spectrum = np.abs(np.fft.rfft2(grey, s=(SPECTRUM, SPECTRUM)))  # C 64 33
-    peak = spectrum.reshape(len(filters), -1).argmax(axis=1)  # C
-    rows, columns = np.unravel_index(peak, spectrum.shape[1:])
-    fy, fx = np.fft.fftfreq(SPECTRUM)[rows], np.fft.rfftfreq(SPECTRUM)[columns]
-    neutral = filters.mean(axis=1, keepdims=True)  # C 1 k k
-    energy = np.maximum((filters**2).sum(axis=(1, 2, 3)), 1e-30)  # C
-    return {
-        "rms": rms.astype(np.float32),
-        "dead": rms < DEAD * np.median(rms),
-        "frequency": np.hypot(fy, fx).astype(np.float32),
-        "orientation": (np.degrees(np.arctan2(fy, fx)) % 180).astype(np.float32),
-        "colour": (((filters - neutral) ** 2).sum(axis=(1, 2, 3)) / energy).astype(np.float32),
-    }
-
-
-def _norm_after(module: Any, conv: Any) -> Any:
-    """The batch norm that follows the convolution at once, or None."""
-    from torch import nn
-
-    leaves = [child for child in module.modules() if not list(child.children())]
-    following = leaves[leaves.index(conv) + 1 :][:1]
-    fits = following and isinstance(following[0], nn.BatchNorm2d) and following[0].num_features == conv.out_channels
-    return following[0] if fits else None
 
 
 def panels(artifact: Artifact) -> list[Panel]:

@@ -5,8 +5,8 @@ where the unit does not care, and keep what it insists on. As with DGN, what loo
 inverts one layer of one net. Samples that hardly differ say that the generator, or the chain, knows few pictures of the
 kind, not that the unit does.
 
-A code $h$, at first noise, walks by $h \\leftarrow h + \\gamma\\, d / \\overline{|d|}$, where $d$ is
-$\\epsilon_1 (R(h) - h) + \\epsilon_2\\, \\partial \\log p(y \\mid G(h)) / \\partial h + \\mathcal N(0, \\epsilon_3^2)$:
+A code $h$, at first noise, walks by $h \\leftarrow h + \\gamma\\, d / \\mathrm{mean}|d|$, where $d$ is
+$\\epsilon_1 (R(h) - h) + \\epsilon_2\\, \\partial \\log p(y | G(h)) / \\partial h + \\mathcal N(0, \\epsilon_3^2)$:
 the prior, towards what a denoising autoencoder makes of the code; the condition, towards the class, of whose logarithm
 the released sampler takes the part through the class's own logit, $(1 - p)$ times its slope; and noise (Nguyen and
 others, 2017). Codes stay within the generator's bounds. For a hidden unit $p$ is its share in the softmax over all
@@ -42,10 +42,7 @@ class Params:
         default="all",
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
-    generator: str = field(
-        default="",
-        metadata={"doc": "a generator's file (ours or DeePSiM's for fc6); empty: the built-in one; random: untrained"},
-    )
+    generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
     samples: int = field(default=20, metadata={"doc": "pictures of each unit, over all chains"})
     chains: int = field(default=5, metadata={"doc": "walks of each unit; each gives samples / chains pictures"})
     steps: int = field(default=100, metadata={"doc": "steps of a chain; samples are kept from its second half"})
@@ -58,7 +55,9 @@ class Params:
     noise: float = field(
         default=3e-3, metadata={"doc": "epsilon 3: standard deviation of the noise (the paper's net: 1e-17)"}
     )
-    digest: str = field(default="", metadata={"doc": "filled in: the SHA-256 of the generator's file"})
+    digest: str = field(
+        init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}
+    )
 
     def __post_init__(self) -> None:
         """Bring the choice of units into its one form, and refuse what cannot be sampled."""

@@ -9,13 +9,14 @@ Training numbers are means over an epoch while the weights still move, on croppe
 and with the recipe's label smoothing; validation numbers are of the net as it is at the end of the epoch, on plain
 centre crops, without smoothing. So the training loss can lie above the validation loss without anything being wrong:
 with label smoothing $s$ and $K$ classes a net that is never in doubt pays for it, and the least possible training loss
-is $-(1 - s + s/K) \\ln(1 - s + s/K) - (K - 1) \\frac{s}{K} \\ln \\frac{s}{K}$. Epoch 0 is the untrained net. The
-numbers are those of the run's own log; checked against the log of `reportgen train` with the same recipe.
+is $-t \\log(t) - (K - 1) u \\log(u)$ with $u = s/K$ and $t = 1 - s + u$. Epoch 0 is the untrained net. The
+numbers are those of the run's own log, which the embedded nets have brought with them; checked against the log of
+`reportgen train` with the same recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from reportgen.examples import TrainingRun
 
 PARTS = ("training", "validation")
+MOST_NAMED = 3  # nets in an alternative text
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
 
     training = inputs[0].training
     if training is None:
-        raise NotApplicable(f"{net.card.arch} was not trained by this report.")
+        raise NotApplicable(f"Of the training of {net.card.arch} nothing is known.")
     arrays = {}
     for part in ("train", "val"):
         rows = [[row for row in log if getattr(row, f"{part}_loss") is not None] for log in training.logs]  # R E
@@ -70,12 +72,9 @@ def _numbers(training: TrainingRun, arrays: dict[str, Any]) -> dict[str, Any]:
 
 def panels(artifact: Artifact) -> list[Panel]:
     """Accuracy and loss, each of all nets in one plot, and how the runs ended."""
-    numbers = artifact.numbers
-    repeats = numbers["repeats"]
-    many = f" Lines are means of {repeats} runs, shades reach from the lowest to the highest." if repeats > 1 else ""
-    found = f"{numbers['val_top1']:.0%} of {numbers['validation_pictures']:,} validation pictures"
-    smooth = numbers["label_smoothing"]
-    smoothed = f" and with label smoothing {smooth:g}" if smooth else ""
+    row = artifact.row or {artifact.numbers["arch"]: artifact}
+    told = [one.numbers for one in row.values()]  # the words of a plot that all nets share are about all of them
+    smoothed = " and with label smoothing" if any(numbers["label_smoothing"] for numbers in told) else ""
     accuracy, loss = (_curves(artifact, what) for what in ("top1", "loss"))
     return [
         Panel(
@@ -83,9 +82,10 @@ def panels(artifact: Artifact) -> list[Panel]:
             kind="curves",
             title="Right answers during training",
             caption="The share of right answers on training and on validation pictures, epoch by epoch; epoch 0 is the "
-            f"untrained net. Where the two part, a net learns its training pictures by heart.{many}",
-            alt=f"Curves of the share of right answers over {numbers['epochs']} epochs of training; the first net ends "
-            f"with {found} right.",
+            "untrained net. Where the two part, a net learns its training pictures by heart; training answers are "
+            f"counted on changed pictures, so theirs can also be fewer.{_together(told)}",
+            alt="Curves of the share of right answers during training; on validation pictures in the end: "
+            f"{_ends(row, 'val_top1', '.0%')}.",
             scale="fixed",
             limits=(0.0, 1.0),
             unit="right answers",
@@ -100,17 +100,38 @@ def panels(artifact: Artifact) -> list[Panel]:
             kind="curves",
             title="Loss during training",
             caption="The cross-entropy that training brings down, on training and on validation pictures. Training "
-            f"pictures are seen cropped and recoloured{smoothed}, so theirs can lie above that of validation.{many}",
-            alt=f"Curves of the loss over {numbers['epochs']} epochs of training, on training and validation pictures; "
-            f"the first net ends at {numbers['val_loss']:.2f} on validation pictures.",
+            f"pictures are seen cropped and recoloured{smoothed}, so theirs can lie above that of validation."
+            f"{_together(told)}",
+            alt="Curves of the loss during training, on training and on validation pictures; on the latter in the end: "
+            f"{_ends(row, 'val_loss', '.2f')}.",
             unit="cross-entropy",
             columns=("epoch",),
             row_labels=PARTS,
             joint=True,
             **loss,
         ),
-        _table(numbers),
+        _table(artifact.numbers),
     ]
+
+
+def _together(told: Sequence[Mapping[str, Any]]) -> str:
+    """What must be said of lines that stand in one plot: what shades are, and whether heights can be compared."""
+    repeats = {numbers["repeats"] for numbers in told}
+    text = ""
+    if repeats != {1}:
+        many = (
+            f"Lines are means of {max(repeats)} runs" if len(repeats) == 1 else "Lines with a shade are means of runs"
+        )
+        text += f" {many}, shades reach from the lowest to the highest."
+    if len({tuple(numbers["validation"]) for numbers in told}) > 1:
+        text += " The nets were measured on different pictures: compare the course of their lines, not the heights."
+    return text
+
+
+def _ends(row: Mapping[str, Artifact], what: str, how: str) -> str:
+    """The last value of each net, of the first few."""
+    ends = [f"{name[:20]} {one.numbers[what]:{how}}" for name, one in row.items()]
+    return ", ".join(ends) if len(ends) <= MOST_NAMED else f"{', '.join(ends[: MOST_NAMED - 1])} and others"
 
 
 def _curves(artifact: Artifact, what: str) -> dict[str, Any]:
@@ -164,10 +185,11 @@ METHOD = Method(
     caption="Loss and share of right answers, epoch by epoch.",
     citation="zeiler2014",
     scope="training",
-    version=1,
+    version=2,
     params=Params,
     run=run,
     panels=panels,
+    row=True,
     arrays={
         "train_epochs": "E",
         "train_loss": "R x E",

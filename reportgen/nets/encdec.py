@@ -18,6 +18,12 @@ from reportgen.nets import mini
 
 BACKBONES = (*sorted(mini.ARCHES), "resnet18")
 STARTS = ("bilinear", "random")
+# Of the scores' first weights, small for the sake of Adam, whose steps are of one size whatever the weights are: at a
+# rate of 1e-4 weights of the usual size (0.07) hardly turn in a few epochs. Batch norm makes up for the size. Measured
+# with resnet_mini's frozen features of 64 x 64 photos, four epochs: top-1 0.55 from 0.07 on, 0.73 from 0.01, 0.74 so.
+FAINT = 0.003
+# Batch norm's first factor: means of maps of spread 1 are logits too close to each other for 15 classes.
+SPREAD = 3.0
 POOLING = "avgpool"  # what all of them call the layer that the backbone is cut before
 
 
@@ -56,8 +62,9 @@ class ClassMaps(nn.Module):
         self.up2 = nn.ConvTranspose2d(num_classes, num_classes, 4, stride=2, padding=1, groups=num_classes)
         self.maps = nn.ReLU()  # its value: the K maps
         self.pool = nn.AdaptiveAvgPool2d(1)
-        nn.init.kaiming_normal_(self.scores.weight, mode="fan_in", nonlinearity="linear")
+        nn.init.normal_(self.scores.weight, std=FAINT)
         nn.init.zeros_(cast(Tensor, self.scores.bias))
+        nn.init.constant_(self.norm.weight, SPREAD)
         for layer in (self.up1, self.up2):
             _begin(layer, start)
 

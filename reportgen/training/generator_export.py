@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from reportgen.generators import FORMAT
 from reportgen.training.checkpoints import half, save_weights
 from reportgen.training.data import MEAN, STD
-from reportgen.training.generator import likely_codes, shape_of
+from reportgen.training.generator import likely_codes, train_generator
+from reportgen.training.generator_begin import shape_of
+from reportgen.training.generator_recipe import GeneratorRecipe
 from reportgen.training.generator_steps import Studio
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def export_generator(studio: Studio, target: Path) -> None:
     """
     import torch
 
-    codes = studio.codes
+    codes = studio.codes.flatten(0, 1)  # 2N D
     prior = likely_codes(studio.standard(codes), studio.recipe)
     generator = copy.deepcopy(studio.averaged)
     with torch.no_grad():
@@ -38,6 +40,17 @@ def export_generator(studio: Studio, target: Path) -> None:
     tensors |= told(codes)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(tensors, _described(studio), target)
+
+
+def train_and_export(
+    recipe: GeneratorRecipe, folder: Path, device: str = "auto", threads: int | None = None, *, quiet: bool = False
+) -> str:
+    """Train a recipe's generator and write it into the run's folder; what came of it, in a sentence."""
+    studio = train_generator(recipe, folder, device, threads, quiet=quiet)
+    target = folder / "generator.safetensors"
+    export_generator(studio, target)
+    same = 100 * studio.rows[-1]["val_same_class"]
+    return f"{target}: {recipe.generator.net} sees the class it saw in the photo in {same:.1f} % of repainted photos"
 
 
 def told(codes: Tensor) -> dict[str, Tensor]:
@@ -60,7 +73,7 @@ def _described(studio: Studio) -> dict[str, str]:
     recipe, card = studio.recipe, studio.encoder.card
     plain = recipe.model_dump(mode="json", exclude={"out"})
     plain["data"] = {part: [Path(source).name for source in plain["data"][part]] for part in plain["data"]}
-    width = studio.codes.shape[1]
+    width = studio.codes.shape[2]
     return {
         "format": FORMAT,
         "shape": json.dumps(shape_of(recipe, width).described(), sort_keys=True),
@@ -68,7 +81,7 @@ def _described(studio: Studio) -> dict[str, str]:
         "inverts": json.dumps(
             {
                 "layer": f"the layer {recipe.generator.layer} ({width} rectified features)",
-                "net": f"{card.arch} (weights {card.weights[:12]}, seen at {recipe.generator.size} pixels)",
+                "net": f"{card.arch} (weights {card.weights[:12]})",
             },
             sort_keys=True,
         ),

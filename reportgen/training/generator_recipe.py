@@ -19,35 +19,34 @@ class Shape(Strict):
 
     net: str = "resnet_mini"  # a net of ours with embedded weights, or any arch together with `weights`
     weights: str | None = None  # a file, or random; default: the embedded ones
-    layer: str = "penultimate"  # whose rectified features are the code
-    size: int = Field(default=96, ge=16)  # side of the pictures it makes
+    layer: str = "stage5"  # whose rectified features are the code
+    size: int = Field(default=64, ge=16)  # side of the pictures it makes
     dense: int = Field(default=384, ge=1)
-    widths: tuple[int, ...] = Field(default=(256, 256, 192, 64, 32), min_length=1)
-    refined: tuple[int, ...] = (24,)  # sides at which a 3 x 3 convolution follows
+    widths: tuple[int, ...] = Field(default=(256, 192, 96, 48), min_length=1)
+    refined: tuple[int, ...] = (16,)  # sides at which a 3 x 3 convolution follows
 
 
 class Losses(Strict):
     """What the generator is measured by, and with which weight."""
 
-    pixel: float = Field(default=0.5, ge=0)  # squared difference of the pictures
-    feature: float = Field(default=1.0, ge=0)  # of the comparator's features, by the size of the photo's own
-    code: float = Field(default=0.5, ge=0)  # of the codes, by their spread
-    adversarial: float = Field(default=0.6, ge=0)  # of the judge: its gradient, as a share of the others' together
-    comparator: tuple[str, ...] = ("stage2", "stage3")  # layers of the net whose features are compared
+    pixel: float = Field(default=1.0, ge=0)  # squared difference of the pictures
+    feature: float = Field(default=0.4, ge=0)  # of the comparator's features, by the size of the photo's own
+    adversarial: float = Field(default=0.5, ge=0)  # of the judge: its gradient, as a share of the others' together
+    comparator: tuple[str, ...] = ("stage1", "stage2", "stage3")  # layers of the net whose features are compared
 
 
 class Judge(Strict):
     """The net that learns to tell photos from generated pictures, and when it joins in."""
 
-    widths: tuple[int, ...] = Field(default=(32, 64, 128, 192), min_length=1)
-    starts: float = Field(default=2.0, ge=0)  # epochs before it speaks
+    widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1)
+    starts: float = Field(default=5.0, ge=0)  # epochs before it speaks
     every: int = Field(default=2, ge=1)  # steps of the generator for one of the judge
 
 
 class Code(Strict):
     """The denoising autoencoder of the code, which tells likely codes from others."""
 
-    widths: tuple[int, ...] = Field(default=(512, 256, 128), min_length=1)
+    widths: tuple[int, ...] = Field(default=(192, 96), min_length=1)
     noise: float = Field(default=0.5, gt=0)  # standard deviation, in the spread of each feature
     steps: int = Field(default=4000, ge=1)
     batch: int = Field(default=128, ge=1)
@@ -62,10 +61,10 @@ class GeneratorRecipe(Strict):
     losses: Losses = Losses()
     judge: Judge = Judge()
     autoencoder: Code = Code()
-    margin: float = Field(default=0.05, ge=0, lt=1)  # largest share of a side that a random crop leaves out
     epochs: int = Field(default=10, ge=1)
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=3e-4, gt=0)
+    noise: float = Field(default=0.25, ge=0)  # on the codes while learning, in each feature's spread
     average: float = Field(default=0.998, ge=0, lt=1)  # the shipped weights are a running mean of this memory
     precision: str = Field(default="auto", pattern="^(auto|fp32|bf16)$")
     seed: int = Field(default=0, ge=0)

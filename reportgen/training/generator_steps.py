@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from reportgen import hooks
 from reportgen.lean import lean
 from reportgen.records import Layer, Net
+from reportgen.sampler import seen
 from reportgen.training.data import MEAN, STD, PhotoSet
 from reportgen.training.generator_recipe import GeneratorRecipe
 from reportgen.training.measure import autocast
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 PAUSE = 0.5  # loss of the judge under which it learns no further
@@ -28,11 +31,11 @@ class Studio:
     recipe: GeneratorRecipe
     out: Path
     photos: PhotoSet
-    val: PhotoSet
+    val: PhotoSet  # as large as the encoder wants photos, as the others were
     device: torch.device
     encoder: Net
     layer: Layer
-    codes: Tensor  # N D: of all photos, whole
+    codes: Tensor  # N 2 D: of all photos and their mirror pictures
     mean: Tensor  # D
     spread: Tensor  # D
     generator: nn.Module
@@ -52,15 +55,36 @@ class Studio:
         return (codes - self.mean) / self.spread
 
 
-def encoded(encoder: Net, layer: Layer, x: Tensor, more: tuple[str, ...] = (), grad: bool = False) -> list[Tensor]:
-    """The code N D of normalised pictures, and the values of further layers."""
-    names = [layer.name, *(name for name in more if name != layer.name)]
-    values = hooks.run_to(lean(encoder, names), x, names, grad=grad)
+def in_rgb(pictures: NDArray[np.uint8]) -> Tensor:
+    """Pictures N H W 3 in bytes as RGB in 0..1, N 3 H W."""
+    import torch
+
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Pictures B S S 3 in bytes as generators paint them, B 3 S S."""
+    import torch
+
+    mean, std = (torch.tensor(values, device=pictures.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    batch = (pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std  # B 3 S S
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def coloured(made: Tensor) -> Tensor:
+    """What a generator painted, B 3 S S, as RGB around 0..1."""
+    return made * made.new_tensor(STD).view(1, 3, 1, 1) + made.new_tensor(MEAN).view(1, 3, 1, 1)
+
+
+def encoded(encoder: Net, layer: Layer, rgb: Tensor, more: tuple[str, ...] = ()) -> list[Tensor]:
+    """The code N D of pictures in 0..1, and the values of further layers, seen by the net as it sees photos."""
+    names = [layer.name, *more]
+    values = hooks.run_to(lean(encoder, names), seen(encoder, rgb), names)
     return [values[layer.name].float().flatten(1), *(values[name].float() for name in more)]
 
 
-def generator_step(studio: Studio, real: Tensor, judged: bool) -> tuple[dict[str, float], Tensor, Tensor]:
-    """Learn from one batch; what each voice said, the pictures made, and the codes they were made from.
+def generator_step(studio: Studio, real: Tensor, code: Tensor, judged: bool) -> tuple[dict[str, float], Tensor]:
+    """Learn from one batch; what each voice said, and the pictures made.
 
     The voices meet at the picture: the judge's gradient is brought to a share of the length of the others' there, since
     its loss has no measure in common with theirs.
@@ -68,39 +92,38 @@ def generator_step(studio: Studio, real: Tensor, judged: bool) -> tuple[dict[str
     import torch
 
     weights, adam = studio.recipe.losses, studio.optimizers[0]
+    names = list(weights.comparator)
     with torch.enable_grad(), autocast(studio.device, studio.bf16):
-        code, *features = encoded(studio.encoder, studio.layer, real, weights.comparator)  # B D
-        inputs = studio.standard(code)
-        made = studio.generator(inputs)  # B 3 S S
+        made = studio.generator(code)  # B 3 S S
         leaf = made.detach().float().requires_grad_()
-        found, *seen = encoded(studio.encoder, studio.layer, leaf, weights.comparator, grad=True)
-        pairs = zip(seen, features, strict=True)
+        features = hooks.run_to(lean(studio.encoder, names), real, names)
+        again = hooks.run_to(lean(studio.encoder, names), leaf, names, grad=True)
+        pairs = [(again[name].float(), features[name].float()) for name in features]
         told = {
             "pixel": (leaf - real).square().mean(),
             "feature": torch.stack([(a - b).square().mean() / b.square().mean() for a, b in pairs]).mean(),
-            "code": (studio.standard(found) - inputs).square().mean(),
         }
-        total = torch.stack([getattr(weights, name) * value for name, value in told.items()]).sum()
+        total = weights.pixel * told["pixel"] + weights.feature * told["feature"]
         # Inside the context, since the lean encoder's own way back casts nothing by itself.
         gradient = torch.autograd.grad(total, leaf)[0]  # B 3 S S
         if judged:
-            told["adversarial"] = -_verdict(studio, leaf, inputs).float().mean()
+            told["adversarial"] = -_verdict(studio, leaf, code).float().mean()
             push = torch.autograd.grad(told["adversarial"], leaf)[0]
             gradient = gradient + weights.adversarial * gradient.norm() / push.norm().clamp(min=1e-12) * push
         adam.zero_grad(set_to_none=True)
         torch.autograd.backward(made, gradient.to(made.dtype))
     torch.nn.utils.clip_grad_norm_(studio.generator.parameters(), 5.0)
     adam.step()
-    return {name: float(value.detach()) for name, value in told.items()}, made.detach().float(), inputs.detach()
+    return {name: float(value.detach()) for name, value in told.items()}, made.detach().float()
 
 
-def judge_step(studio: Studio, real: Tensor, made: Tensor, inputs: Tensor) -> float:
+def judge_step(studio: Studio, real: Tensor, made: Tensor, code: Tensor) -> float:
     """Let the judge learn from photos and pictures made from their codes; its loss (2: it cannot tell them apart)."""
     import torch
 
     adam = studio.optimizers[1]
     with torch.enable_grad(), autocast(studio.device, studio.bf16):
-        verdict = _verdict(studio, torch.cat([real, made]), torch.cat([inputs, inputs])).float()  # 2B P
+        verdict = _verdict(studio, torch.cat([real, made]), torch.cat([code, code])).float()  # 2B P
         photos, others = verdict.chunk(2)
         loss = torch.relu(1 - photos).mean() + torch.relu(1 + others).mean()
     adam.zero_grad(set_to_none=True)
@@ -110,10 +133,10 @@ def judge_step(studio: Studio, real: Tensor, made: Tensor, inputs: Tensor) -> fl
     return float(loss.detach())
 
 
-def _verdict(studio: Studio, pictures: Tensor, inputs: Tensor) -> Tensor:
+def _verdict(studio: Studio, pictures: Tensor, code: Tensor) -> Tensor:
     """How much each patch looks like a photo's, and the picture like its code: N P."""
     features = studio.judge["features"](pictures)  # N C h w
-    fits = (studio.judge["code"](inputs) * features.mean((2, 3))).sum(1, keepdim=True) / features.shape[1] ** 0.5  # N 1
+    fits = (studio.judge["code"](code) * features.mean((2, 3))).sum(1, keepdim=True) / features.shape[1] ** 0.5  # N 1
     verdict: Tensor = studio.judge["patches"](features).flatten(1) + fits  # N P
     return verdict
 
@@ -128,21 +151,14 @@ def follow(studio: Studio, step: int) -> None:
             mean.lerp_(now, 1 - memory)
 
 
-def shown(pictures: Tensor, rows: Any, studio: Studio, rng: np.random.Generator) -> Tensor:
-    """The pictures of rows, cut and mirrored at random, normalised, B 3 S S."""
+def shown(
+    studio: Studio, rows: NDArray[np.int64], mirrored: NDArray[np.bool_], noise: NDArray[np.float64] | float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The pictures of rows, some mirrored, normalised, B 3 S S, and their codes in their spread, with noise, B D."""
     import torch
-    from torch.nn import functional
 
-    size, side = studio.recipe.generator.size, pictures.shape[1]
-    cut = side - int(rng.integers(0, round(side * studio.recipe.margin) + 1))
-    tops, lefts = rng.integers(0, side - cut + 1, (2, len(rows)))
-    flips = rng.random(len(rows)) < 0.5
-    parts = []
-    for row, top, left, flip in zip(rows.tolist(), tops.tolist(), lefts.tolist(), flips.tolist(), strict=True):
-        part = pictures[row, top : top + cut, left : left + cut]
-        parts.append(part.flip(1) if flip else part)
-    batch = torch.stack(parts).permute(0, 3, 1, 2).float().to(studio.device)  # B 3 cut cut
-    if cut != size:
-        batch = functional.interpolate(batch, (size, size), mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(values, device=batch.device).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return ((batch / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    chosen = studio.photos.pictures[rows]
+    chosen[mirrored] = chosen[mirrored, :, ::-1]
+    codes = studio.codes[torch.from_numpy(rows), torch.from_numpy(mirrored.astype(np.int64))]
+    code = studio.standard(codes) + torch.as_tensor(noise).to(codes)
+    return normalised(torch.from_numpy(chosen).to(studio.device)), code

@@ -29,6 +29,7 @@ from reportgen.training.measure import autocast, bf16_is_quicker, measured
 from reportgen.training.progress import Progress, reporter
 from reportgen.training.recipe import Recipe, make_recipe
 from reportgen.training.sources import check_classes
+from reportgen.training.start import begin_from, start_digest
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,7 @@ class _Run:
     optimizer: torch.optim.Optimizer
     bf16: bool
     rows: list[EpochLog]
+    begun: str = ""  # how many tensors are not fresh, in words
 
     @property
     def epoch(self) -> int:
@@ -69,9 +71,10 @@ class _Run:
 
     @property
     def data(self) -> str:
+        begun = f"; begun from weights of sha256 {start_digest(self.recipe.start)}" if self.recipe.start else ""
         return (
             f"{len(self.photos)} pictures, sha256 {self.photos.digest}; "
-            f"validation {len(self.val)} pictures, sha256 {self.val.digest}"
+            f"validation {len(self.val)} pictures, sha256 {self.val.digest}{begun}"
         )
 
 
@@ -96,6 +99,8 @@ def train(
         report = progress or printed
         build_net(recipe, 2)  # a wrong arch or kwarg is found before all pictures are read
         run = _begin(recipe, out, device)
+        if run.begun:
+            report(Progress(recipe.arch, 1, recipe.epochs, 0, 1, 0.0, 0.0, said=run.begun))
         if (out / STATE).exists():
             _resume(run)
         else:
@@ -157,21 +162,27 @@ def _train_epoch(run: _Run, report: Callable[[Progress], None]) -> EpochLog:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         batch = augment(pictures, rows, recipe.crop_size(epoch), recipe.augment, rng)  # B C S S
         batch_loss, batch_right = _step(run, batch, rows)
-        if not math.isfinite(batch_loss):
-            rate = run.optimizer.param_groups[0]["lr"]
-            raise ModelError(
-                f"The training of {recipe.arch} came apart in epoch {epoch + 1}, at learning rate {rate:.3g}: the loss "
-                "is no number any more; a smaller optimizer.learning_rate, or a longer warmup, would be right."
-            )
+        _check_number(run, batch_loss)
         loss, right, seen = loss + batch_loss * len(rows), right + batch_right, seen + len(rows)
         left = (time.perf_counter() - began) / (step + 1) * (steps * (recipe.epochs - epoch) - step - 1)
         report(Progress(recipe.arch, epoch + 1, recipe.epochs, step + 1, steps, loss / seen, left))
     val: tuple[float, float, tuple[float, ...]] | tuple[None, None, None] = (None, None, None)
     if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
         val = measured(run.net, run.val, recipe.size, run.device)
+        _check_number(run, val[0])
     rate = run.optimizer.param_groups[0]["lr"]
     seconds = time.perf_counter() - began
     return EpochLog(epoch + 1, rate, loss / seen, right / seen, val[0], val[1], seconds, val[2])
+
+
+def _check_number(run: _Run, loss: float) -> None:
+    """Nothing, or ModelError where a loss in the epoch under way is no number; the epochs before it are kept."""
+    if not math.isfinite(loss):
+        rate = run.optimizer.param_groups[0]["lr"]
+        raise ModelError(
+            f"The training of {run.recipe.arch} came apart in epoch {run.epoch + 1}, at learning rate {rate:.3g}: the "
+            "loss is no number any more; a smaller optimizer.learning_rate, or a longer warmup, would be right."
+        )
 
 
 def _step(run: _Run, batch: torch.Tensor, rows: npt.NDArray[np.int64]) -> tuple[float, int]:
@@ -195,14 +206,15 @@ def _begin(recipe: Recipe, out: Path, device: str) -> _Run:
     """Read the pictures and build the net; nothing is learned yet."""
     import torch
 
-    out.mkdir(parents=True, exist_ok=True)
     threads = torch.get_num_threads()
     photos = load_photos(recipe.data.train, recipe.short_side, threads=threads)
     val = load_photos(recipe.data.val, recipe.short_side, photos.classes, threads=threads)
     check_classes(recipe, photos.classes, photos.labels, val.labels)
     where = torch.device(pick_device(device))
-    net = build_net(recipe, len(photos.classes)).to(where).to(memory_format=torch.channels_last)
-    return _Run(recipe, out, photos, val, where, net, _optimizer(recipe, net), False, [])
+    net = build_net(recipe, len(photos.classes))
+    begun = begin_from(net, recipe.start) if recipe.start else ""
+    net = net.to(where).to(memory_format=torch.channels_last)
+    return _Run(recipe, out, photos, val, where, net, _optimizer(recipe, net), False, [], begun)
 
 
 def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
@@ -245,6 +257,7 @@ def _save(run: _Run) -> None:
 
 
 def _write(run: _Run) -> None:
+    run.out.mkdir(parents=True, exist_ok=True)
     write_log(run.rows, run.out, run.recipe.arch)
     weights = run.net.state_dict()
     if run.epoch in run.recipe.checkpoints:
@@ -268,9 +281,10 @@ def _resume(run: _Run) -> None:
     # Read as a recipe, so that keys which are newer than the run have their defaults.
     began = make_recipe(json.loads(state["recipe"])).model_dump(mode="json")
     wanted = run.recipe.model_dump(mode="json")
-    # Where the pictures and the run lie may change; what the pictures are is in their digest.
-    changed = [key for key in wanted if key not in ("data", "out", "repeats") and wanted[key] != began[key]]
-    changed += ["the pictures"] if state["data"] != run.data else []
+    # Where the pictures, the weights to start from and the run lie may change; what they are is in their digests.
+    changed = [key for key in wanted if key not in ("data", "start", "out", "repeats") and wanted[key] != began[key]]
+    given = "the pictures, or the weights to start from" if run.recipe.start else "the pictures"
+    changed += [given] if state["data"] != run.data else []
     if changed:
         raise SpecError(
             f"The folder {run.out} holds a training by another recipe; these differ: {', '.join(changed)}. "

@@ -25,6 +25,7 @@ class Progress:
     loss: float  # mean of the epoch so far
     seconds_left: float
     finished: EpochLog | None = None  # set once at the end of each epoch
+    said: str = ""  # set once before the first, where the net does not begin with fresh weights
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def reporter(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         with _bar(console) as show:
             yield show
     else:
-        yield lambda event: console.print(line(event), soft_wrap=True) if event.finished else None
+        yield lambda event: console.print(line(event), soft_wrap=True) if event.finished or event.said else None
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
         task = bars.add_task("reading pictures", total=1.0, left="")
 
         def show(event: Progress) -> None:
-            if event.finished:
+            if event.finished or event.said:
                 bars.console.print(line(event))
                 return
             bars.update(
@@ -68,6 +69,8 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 def line(event: Progress) -> str:
     """Return one line on how far a training is, with the numbers of an epoch that ends."""
     row = event.finished
+    if event.said:
+        return f"{event.arch}: {event.said}"
     if row is None:
         return f"{event.arch} epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}"
     text = f"{event.arch} epoch {row.epoch}/{event.epochs}: "

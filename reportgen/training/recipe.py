@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reportgen.errors import SpecError, nearest
+from reportgen.nets.archs import MINIS
+from reportgen.yamlpos import load
 
 RENDERED = "rendered:"  # how the name of a rendered world begins
 
@@ -72,6 +73,7 @@ class Recipe(Strict):
     arch: str
     kwargs: dict[str, Any] = {}
     data: Data
+    start: str | None = None  # begin from what fits of a weights file, or of the embedded weights of the mini net named
     size: int = Field(default=128, ge=16)  # pixels at the net's input
     train_size: dict[int, int] = {}  # from this epoch on (counted from 0) crops of this size; default: size
     resize: int | None = None  # short side of a picture before its centre is cut; default: 9/8 of size
@@ -113,22 +115,26 @@ def load_recipe(path: Path, train: Sequence[str] = (), val: Sequence[str] = (), 
 
     Paths in the file are relative to its folder, those given here to the working folder.
     """
-    try:
-        with path.open(encoding="utf-8") as stream:
-            values = yaml.safe_load(stream)
-    except OSError as error:
-        raise SpecError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"The recipe {path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
+    document = load(path)
+    if not isinstance(document.value, dict):
         raise SpecError(f"The recipe {path} should be `key: value` lines, such as `arch: resnet_mini`.")
-    recipe = make_recipe(values, where=str(path))
+    found = [(document.place(way, key), text) for way, text, key in problems(Recipe, document.value)]
+    if wrong := sorted([*document.problems, *found]):
+        raise SpecError("\n".join(f"{place}: {text}" for place, text in wrong))
+    recipe = make_recipe(document.value)
     data = Data(
         train=resolved(train, Path()) or resolved(recipe.data.train, path.parent),
         val=resolved(val, Path()) or resolved(recipe.data.val, path.parent),
     )
     own_out = None if recipe.out is None else resolved([recipe.out], path.parent)[0]
-    return recipe.model_copy(update={"data": data, "out": out or own_out})
+    return recipe.model_copy(
+        update={"data": data, "out": out or own_out, "start": start_below(recipe.start, path.parent)}
+    )
+
+
+def start_below(start: str | None, folder: Path) -> str | None:
+    """Return the absolute path of weights to begin from; a mini net's name is left as it is."""
+    return start if start is None or start in MINIS else resolved([start], folder)[0]
 
 
 def resolved(sources: Sequence[str], folder: Path) -> tuple[str, ...]:
@@ -136,21 +142,24 @@ def resolved(sources: Sequence[str], folder: Path) -> tuple[str, ...]:
     return tuple(source if source.startswith(RENDERED) else str((folder / source).resolve()) for source in sources)
 
 
-def make_recipe(values: dict[str, Any], where: str = "The recipe") -> Recipe:
+def make_recipe(values: dict[str, Any]) -> Recipe:
     """Return a recipe from plain values; every problem is named in one SpecError."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         found = [_problem(dict(item)) for item in error.errors()]
-        raise SpecError(f"{where}: " + "; ".join(found) + ".") from error
+        raise SpecError("The recipe: " + "; ".join(found) + ".") from error
 
 
-def problems(part: type[BaseModel], values: dict[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
-    """What is wrong with plain values, as pairs of a way below them and a sentence."""
+def problems(part: type[BaseModel], values: dict[str, Any]) -> list[tuple[tuple[str | int, ...], str, bool]]:
+    """What is wrong with plain values: ways below them, each with a sentence and whether it is about the key."""
     try:
         part.model_validate(values)
     except ValidationError as error:
-        return [(item["loc"], f"the recipe: {_problem(dict(item))}.") for item in error.errors()]
+        return [
+            (item["loc"], f"the recipe: {_problem(dict(item))}.", item["type"] == "extra_forbidden")
+            for item in error.errors()
+        ]
     return []
 
 

@@ -23,6 +23,7 @@ def training_pictures(recipe: Recipe, memo_dir: Path | None = None) -> tuple[Dat
     for sources that are not there or cannot be trained on.
     """
     train = _opened(recipe.data.train, recipe.short_side, None, "training pictures", memo_dir)
+    _check_enough(recipe, train.classes, len(train))
     val = _opened(recipe.data.val, recipe.short_side, train.classes, "validation pictures", memo_dir)
     check_classes(recipe, train.classes, train.labels, val.labels)
     return train, val
@@ -31,11 +32,7 @@ def training_pictures(recipe: Recipe, memo_dir: Path | None = None) -> tuple[Dat
 def check_classes(recipe: Recipe, classes: Sequence[str], train: Iterable[int], val: Iterable[int]) -> None:
     """Nothing, or ImageError where a class has nothing to be learned from or measured on; labels count in `classes`."""
     counts = Counter(int(label) for label in train)
-    where = ", ".join(Path(source).name for source in recipe.data.train)
-    total = sum(counts.values())
-    if total < 2 or len(classes) < 2:
-        what = "a single picture" if total == 1 else f"pictures of a single class ({', '.join(classes)})"
-        raise ImageError(f"The training data {where} hold {what}; a net needs at least two classes to tell apart.")
+    _check_enough(recipe, classes, counts.total())
     for known, part, sources in (
         (counts, "training", recipe.data.train),
         (Counter(int(label) for label in val), "validation", recipe.data.val),
@@ -47,6 +44,13 @@ def check_classes(recipe: Recipe, classes: Sequence[str], train: Iterable[int], 
                 f"The {part} data {where} lack pictures of the {'class' if len(lacking) == 1 else 'classes'} "
                 f"{', '.join(lacking)}; the classes of training and validation should be the same."
             )
+
+
+def _check_enough(recipe: Recipe, classes: Sequence[str], pictures: int) -> None:
+    if pictures < 2 or len(classes) < 2:
+        where = ", ".join(Path(source).name for source in recipe.data.train)
+        what = "a single picture" if pictures == 1 else f"pictures of a single class ({', '.join(classes)})"
+        raise ImageError(f"The training data {where} hold {what}; a net needs at least two classes to tell apart.")
 
 
 def _opened(

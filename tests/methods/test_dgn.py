@@ -1,17 +1,20 @@
-"""DGN and PPGN as methods: what they give, what they refuse, what they say, and that the built-in generator serves."""
+"""DGN and PPGN as methods: what they give, what they refuse, what they say, and that the embedded generator serves."""
+
+import hashlib
 
 import numpy as np
 import pytest
 
 import reportgen
-from reportgen import generators
-from reportgen.errors import MethodError, NotApplicable
+from reportgen import cells, generators
+from reportgen.errors import MethodError, NotApplicable, SpecError
 from reportgen.methods import method
 from reportgen.records import Artifact
+from reportgen.spec import params_for, read_spec
 from tests import tiny
 
 MINIS = ("alexnet_mini", "vgg_mini", "googlenet_mini", "resnet_mini")
-BUILT_IN = pytest.mark.skipif(not generators.BUILT_IN.is_file(), reason="no generator is built in")
+EMBEDDED = pytest.mark.skipif(not generators.SHIPPED.is_file(), reason="no generator is embedded")
 
 
 def paint(net, name="dgn", **params):
@@ -131,9 +134,9 @@ def test_what_cannot_be_painted_is_refused_in_a_sentence(name, params, words):
 
 @pytest.mark.parametrize("name", ["dgn", "ppgn"])
 def test_without_a_generator_the_method_does_not_apply_and_another_file_is_another_cell(name, monkeypatch, tmp_path):
-    monkeypatch.setattr(generators, "BUILT_IN", tmp_path / "none.safetensors")
-    with pytest.raises(NotApplicable, match="No generator is built in"):
-        paint(tiny.tiny_net("plain"), name, generator="")
+    monkeypatch.setattr(generators, "SHIPPED", tmp_path / "none.safetensors")
+    with pytest.raises(NotApplicable, match="comes without a generator"):
+        paint(tiny.tiny_net("plain"), name, generator="embedded")
     for content in (b"one", b"other"):
         (tmp_path / f"{content.decode()}.pt").write_bytes(content)
     digests = {method(name).params(generator=str(tmp_path / f"{part}.pt")).digest for part in ("one", "other")}
@@ -141,9 +144,38 @@ def test_without_a_generator_the_method_does_not_apply_and_another_file_is_anoth
 
 
 # The aim: over 0.9 and over the median photo for every class.
-@BUILT_IN
+@EMBEDDED
 @pytest.mark.parametrize("arch", MINIS)
-def test_through_the_built_in_generator_nets_see_the_class_asked_for(arch):
+def test_through_the_embedded_generator_nets_see_the_class_asked_for(arch):
     net = reportgen.load_net(arch, device="cpu")
     artifact = reportgen.compute("dgn", net, units=[0, 3, 8])
     assert min(artifact.numbers["probability"]) > 0.9, artifact.numbers["probability"]
+
+
+SPEC = """\
+title: T
+models: {net: {arch: resnet_mini}}
+sections:
+  - {id: a, method: dgn, params: {generator: mine/own.safetensors, steps: 3}}
+  - {id: b, method: ppgn, params: {generator: random}}
+"""
+
+
+def test_a_generators_path_is_its_specs_and_only_what_the_file_holds_counts_for_the_key(tmp_path):
+    found = []
+    for folder in ("one", "other"):
+        (tmp_path / folder / "mine").mkdir(parents=True)
+        (tmp_path / folder / "mine" / "own.safetensors").write_bytes(b"the same")
+        (tmp_path / folder / "spec.yaml").write_text(SPEC)
+        spec = read_spec(tmp_path / folder / "spec.yaml")
+        params = [params_for(method(section.method), section) for section in spec.sections]
+        assert params[0].generator == str(tmp_path / folder / "mine" / "own.safetensors")
+        assert params[1].generator == params[1].digest == "random"
+        card = tiny.tiny_net("plain").card
+        given = {"image": None, "uses": {}, "precision": "fp32", "seed": 0}
+        found.append(cells.key_document(method("dgn"), params[0], card, **given))
+    assert found[0] == found[1]
+    assert found[0]["params"]["digest"] == hashlib.sha256(b"the same").hexdigest()
+    (tmp_path / "one" / "mine" / "own.safetensors").unlink()
+    with pytest.raises(SpecError, match=r"spec\.yaml:4:46: generator: there is no file .*own\.safetensors"):
+        read_spec(tmp_path / "one" / "spec.yaml")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reportgen import compute, images
+from reportgen import compute, hooks, images
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.methods.evolution import METHOD
 from reportgen.records import Input
@@ -88,6 +88,72 @@ def test_fixed_pictures_have_their_answer_at_every_epoch():
     assert [row[0] for row in table.rows] == ["photo 0", "photo 1"]
     last = artifact.arrays["probabilities"][0, -1]
     assert table.rows[0][-1] == f"{tiny.CLASSES[int(last.argmax())].split(',')[0].replace('_', ' ')} {last.max():.0%}"
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_fixed_pictures_have_the_map_of_the_unit_that_answers_best_in_the_end(kind):
+    net, data = tiny.tiny_net(kind, "fp64"), tiny.dataset(12)
+    training, photos = tiny.training_run(net, kind, data=data), [tiny.photo(5), tiny.photo(9)]
+    artifact = found(net, training, photos, layer=LAYERS[kind], units=[1, 4, 6], pictures=12)
+    arrays = artifact.arrays
+    for place, photo in enumerate(photos):
+        maps = {
+            epoch: hooks.run_to(own, own.preprocess([photo]), [LAYERS[kind]])[LAYERS[kind]][0].numpy()
+            for epoch, own in ((epoch, training.net(epoch)) for epoch in training.kept)
+        }
+        tops = dict(zip((1, 4, 6), arrays["activations"][:, -1], strict=True))
+        best = max(tops, key=lambda unit, last=maps[2]: last[unit].max() / tops[unit] if tops[unit] > 0 else 0)
+        assert arrays["map_units"][place] == best
+        for column, epoch in enumerate(training.kept):
+            assert arrays["maps"][place, column] == pytest.approx(maps[epoch][best], rel=1e-5, abs=1e-6)
+        seen = np.rint(images.view(photo, net.card.preprocess).transpose(2, 0, 1) * 255)
+        assert np.abs(arrays["fixed"][place] - seen).max() <= 1
+    sheet = next(panel for panel in METHOD.panels(artifact) if panel.name == "maps")
+    assert sheet.values.shape[:2] == (2, 3)
+    assert sheet.row_labels == tuple(f"photo {n}, unit {u}" for n, u in enumerate(arrays["map_units"]))
+    strong = arrays["maps"][0, 1]
+    y, x = np.unravel_index(strong.argmax(), strong.shape)
+    (top, left), steps = artifact.numbers["map_places"]
+    there = sheet.values[0, 2][:, round(top + y * steps[0]), round(left + x * steps[1])]
+    assert there[0] > there[2], "where the unit answers most it is yellow"
+
+
+def test_without_images_one_picture_of_each_class_is_fixed():
+    net, data = tiny.tiny_net("plain"), tiny.dataset(20, broken=(0, 4, 8))
+    artifact = found(net, tiny.training_run(net, "plain", data=data), layer="last_conv", units=2)
+    names = artifact.numbers["names"]
+    assert sorted(names[:4]) == sorted(data.classes), "each class once before any comes again"
+    assert len(names) == 6
+    assert all(" (" in name for name in names[4:])
+    assert artifact.arrays["probabilities"].shape[0] == 6
+
+
+def test_epochs_without_the_layers_that_answer_have_maps_and_no_answer():
+    net = tiny.tiny_net("plain")
+    training = tiny.training_run(net, "plain")
+    early = training.net(0)
+    part = {"layers": early.card.layers[:8], "aliases": {"last_conv": "features.7"}}
+    begun = replace(early, card=replace(early.card, **part))
+    training = replace(training, net={0: begun, 2: net}.__getitem__)
+    artifact = found(net, training, [tiny.photo(1)], layer="features.7", units=2)
+    assert artifact.arrays["maps"].shape[1] == 2
+    assert artifact.arrays["answer_epochs"].tolist() == [2]
+    table = METHOD.panels(artifact)[-1]
+    assert table.columns == ("picture", "epoch 2")
+    assert "what the net said then is not known" in table.caption
+    with pytest.raises(NotApplicable, match=r"What classifier.1 was after epoch 0 is not known.*up to features.7"):
+        found(net, training, [tiny.photo(1)], layer="classifier.1", units=2)
+
+
+def test_where_no_other_pictures_are_there_the_sections_own_are_looked_over():
+    net = tiny.tiny_net("plain")
+    training = tiny.training_run(net, "plain", data=tiny.dataset(0))
+    artifact = found(net, training, [tiny.photo(n) for n in range(4)], layer="last_conv", units=2)
+    assert artifact.numbers["pictures"] == 4
+    assert set(artifact.arrays["images"].ravel().tolist()) <= set(range(4))
+    assert "settling" not in [panel.name for panel in METHOD.panels(artifact)], "four pictures make no correlation"
+    with pytest.raises(NotApplicable, match="no others were given"):
+        found(net, training, layer="last_conv", units=2)
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted():

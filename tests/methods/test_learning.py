@@ -26,7 +26,13 @@ EPOCHS = np.array([0, 1, 2, 4, 6])
     ],
 )
 def test_a_class_is_recognised_from_where_it_stays_over_half_of_the_end(shares, epoch):
-    assert recognised(EPOCHS, np.array(shares)) == epoch
+    assert recognised(EPOCHS, np.array(shares), 0.05) == epoch
+
+
+def test_what_ends_as_chance_has_it_was_never_recognised():
+    shares = np.array([0.0, 0.4, 0.2, 0.1, 0.1])
+    assert recognised(EPOCHS, shares, 0.1) == -1
+    assert recognised(EPOCHS, shares, 0.09) == 1
 
 
 def test_ranks_are_spearmans_with_ties():
@@ -54,10 +60,22 @@ def test_repeats_are_averaged_and_a_class_that_is_never_right_is_said():
     assert artifact.numbers["final"] == [0.75, 0.9, 0.0]
     assert artifact.numbers["never"] == 1
     assert artifact.arrays["recognised"].tolist() == [[1, 2, -1], [2, 2, -1]]
-    bars, curves, table = METHOD.panels(artifact)
+    bars, courses, table = METHOD.panels(artifact)
     assert bars.row_labels == ("a", "c d")
     assert bars.values.tolist() == [1.5, 2.0]
-    assert "1 of 3 classes are never recognised" in bars.caption
-    assert curves.values[0] == pytest.approx([0.0, 0.4, 0.75])
+    assert "1 of 3 classes is never recognised" in bars.caption
+    assert courses.values[0, :, 0, 0] == pytest.approx([0.0, 0.4, 0.75])
+    assert courses.row_labels == ("a", "c d", "e")
     assert table.rows[0] == ("a", "1.5", "75%", "1 to 2", "50% to 100%")
     assert table.rows[2] == ("e", "never", "0%", "–", "0% to 0%")
+
+
+@pytest.mark.parametrize(
+    ("rho", "words"), [(-0.7, "known worse"), (0.5, "known better"), (-0.05, "says little"), (None, "")]
+)
+def test_a_caption_claims_no_more_than_the_correlation_does(rho, words):
+    net = tiny.tiny_net("plain")
+    (artifact,) = METHOD.run(net, [Input(training=tiny.training_run(net, "plain"))], METHOD.params(), [None])
+    caption = METHOD.panels(replace(artifact, numbers={**artifact.numbers, "rank_correlation": rho}))[0].caption
+    assert words in caption
+    assert ("rank correlation" in caption) == (rho is not None)

@@ -56,5 +56,23 @@ def test_one_run_has_no_band_and_a_net_that_was_not_trained_here_does_not_apply(
     assert all(panel.band is None for panel in panels)
     with pytest.raises(NotApplicable, match="run of training"):
         compute("training_curves", net)
-    with pytest.raises(NotApplicable, match="was not trained by this report"):
+    with pytest.raises(NotApplicable, match="nothing is known"):
         METHOD.run(net, [Input()], METHOD.params(), [None])
+
+
+def test_words_of_a_plot_that_nets_share_are_about_all_of_them():
+    net = tiny.tiny_net("plain")
+    once, thrice = (found(tiny.training_run(net, "plain", repeats=repeats), net) for repeats in (1, 3))
+    other = replace(once, numbers={**once.numbers, "validation": ["1" * 64], "label_smoothing": 0.0, "val_top1": 0.123})
+    panels = METHOD.panels(replace(other, row={"A": other, "B": thrice, "C": once}))
+    for panel in panels[:2]:
+        assert "Lines with a shade are means of runs" in panel.caption
+        assert "measured on different pictures" in panel.caption
+    assert "A 12%, B 60%, C 60%" in panels[0].alt
+    assert "with label smoothing" in panels[1].caption
+    alone = METHOD.panels(replace(thrice, row={"B": thrice}))[0].caption
+    assert "Lines are means of 3 runs" in alone
+    assert "different pictures" not in alone
+    many = METHOD.panels(replace(once, row=dict.fromkeys("ABCDE", once)))[0].alt
+    assert many.endswith("A 60%, B 60% and others.")
+    assert METHOD.row

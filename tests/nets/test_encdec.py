@@ -106,6 +106,7 @@ def test_with_one_grouped_convolution_only_the_last_keeps_classes_apart():
 
 def test_an_untrained_map_is_the_bilinear_enlargement_of_the_scores():
     net = encdec.build(4, **SMALL).double().eval()  # batch norm at rest: mean 0, variance 1
+    net.scores.weight.data /= encdec.FAINT
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
         scores = net.scores(net.backbone(x))
@@ -115,7 +116,8 @@ def test_an_untrained_map_is_the_bilinear_enlargement_of_the_scores():
         twice = nn.functional.interpolate(nn.functional.pad(once, [1] * 4), scale_factor=2, mode="bilinear")[
             ..., 2:-2, 2:-2
         ]
-    assert torch.allclose(maps_of(net, x), twice.clamp(min=0) / (1 + 1e-5) ** 0.5, atol=1e-4)
+    assert torch.allclose(maps_of(net, x), twice.clamp(min=0) * encdec.SPREAD / (1 + 1e-5) ** 0.5, atol=1e-4)
+    assert float(twice.max()) > 1
 
 
 def test_started_at_random_every_class_has_a_pattern_of_its_own_and_all_speak():
