@@ -29,7 +29,7 @@ DEFAULT = "embedded"  # the generator that comes with the package
 RANDOM = "random"  # an untrained one: what a method shows without anything learned about pictures
 DOC = "embedded (comes with the package), random (untrained), or a file: one of ours or DeePSiM's for fc6"
 FORMAT = "reportgen-generator-1"
-CODE = ("low", "high", "mean", "spread")  # what our files tell of their codes
+CODE = ("low", "high", "spread", "centres")  # what our files tell of their codes
 BGR_MEAN = (104.0, 117.0, 123.0)  # what CaffeNet's pictures lack
 PAPER_BOUND = 12.0  # mean over the 4096 units of fc6 of their mean plus three standard deviations
 XDREAM = {
@@ -63,8 +63,8 @@ class Generator:
     digest: str  # of its tensors
     source: str  # "embedded", a file's name, "random"
     autoencoder: Any = None  # R: codes N x D -> likelier codes N x D; None where there is none
-    mean: NDArray[np.float32] | None = None  # D: of the codes of photos, where known
-    spread: NDArray[np.float32] | None = None  # D: their standard deviation
+    spread: NDArray[np.float32] | None = None  # D: standard deviation of the codes of photos, where known
+    centres: NDArray[np.float32] | None = None  # K D: means of groups of photos with like codes
 
     @property
     def scale(self) -> float:
@@ -216,7 +216,7 @@ def _ours(state: Mapping[str, Tensor], said: Mapping[str, str], source: str) -> 
     try:
         shape = generator_nets.Small.of(json.loads(said["shape"]))
         inverts, middle = json.loads(said["inverts"]), json.loads(said["autoencoder"])
-        low, high, mean, spread = (state[f"code.{name}"].float().numpy() for name in CODE)
+        low, high, spread, centres = (state[f"code.{name}"].float().numpy() for name in CODE)
         colours = json.loads(said["mean"]), json.loads(said["std"])
     except (KeyError, TypeError, ValueError) as error:
         raise MethodError(f"generator: {source} does not say all about itself that a generator's file does.") from error
@@ -236,8 +236,8 @@ def _ours(state: Mapping[str, Tensor], said: Mapping[str, str], source: str) -> 
         digest=tensor_digest(state),
         source=source,
         autoencoder=prior.eval().requires_grad_(False),
-        mean=mean,
         spread=spread,
+        centres=centres,
     )
 
 

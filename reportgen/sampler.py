@@ -19,8 +19,8 @@ from reportgen.ascent import objective_values
 from reportgen.errors import MethodError
 from reportgen.generators import Generator
 from reportgen.lean import lean
-from reportgen.presets import normalised
 from reportgen.records import Layer, Net
+from reportgen.seeing import seen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+NEAR = 0.25  # noise on a code to start from, in each feature's spread
 CHUNK = 16  # chains in one pass of pictures of 128 x 128; fewer of larger ones
 
 
@@ -97,64 +98,17 @@ def walk(
 
 
 def start(generator: Generator, rngs: Sequence[np.random.Generator]) -> NDArray[np.float64]:
-    """The codes from which chains start, N x D: noise of the mean and spread of photos' codes where these are known.
+    """The codes from which chains start, N x D: centres of photos' codes with a little noise, where these are known.
 
-    Where they are not, it has standard deviation one in units of fc6, as in the paper.
+    Where they are not, noise with standard deviation one in units of fc6, as in the paper.
     """
     import numpy as np
 
-    noise = np.stack([rng.normal(size=generator.width) for rng in rngs])  # N D
-    if generator.mean is None or generator.spread is None:
-        return generator.scale * noise
-    return generator.mean + generator.spread * noise
-
-
-def seen(net: Net, pictures: Tensor) -> Tensor:
-    """RGB pictures as the net sees them, N x 3 x S x S, part of the graph: resized, cut to their middle, normalised."""
-    from torch.nn import functional
-
-    view, (height, width) = net.card.preprocess, pictures.shape[2:]
-    short = min(height, width)
-    sides = (height * view.resize // short, width * view.resize // short)
-    if sides != (height, width):
-        mode = view.interpolation if view.interpolation != "nearest" else "bilinear"
-        pictures = functional.interpolate(pictures, sides, mode=mode, antialias=True)  # N 3 H' W'
-    top, left = ((side - view.size) // 2 for side in sides)
-    if min(top, left) < 0:  # a net that sees a picture with a border
-        border = (-left, view.size - sides[1] + left, -top, view.size - sides[0] + top)
-        return normalised(net, functional.pad(pictures, border))
-    return normalised(net, pictures[:, :, top : top + view.size, left : left + view.size])
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a net says of finished pictures, seen through its own preprocessing as a photo is."""
-
-    activation: NDArray[np.float32]  # N: the strongest of each picture's unit
-    probability: NDArray[np.float32]  # N: of the unit as a class; NaN where the layer is not that of the classes
-    features: NDArray[np.float32]  # N D: penultimate
-
-
-def judged(net: Net, layer: Layer, units: Sequence[int], images: NDArray[np.float32]) -> Judged:
-    """What the net says of pictures N x 3 x H x W, RGB 0..1, each looked at for its own unit."""
-    import numpy as np
-    import torch
-
-    aliases = net.card.aliases
-    last = aliases.get("penultimate", layer.name)
-    parts = []
-    for i in range(0, len(images), CHUNK):
-        x = net.preprocess([image.transpose(1, 2, 0) for image in images[i : i + CHUNK]])
-        values = hooks.run_to(lean(net, [layer.name, last]), x, [layer.name, last])
-        own = values[layer.name].float().flatten(2) if values[layer.name].ndim > 2 else values[layer.name].float()
-        rows = torch.arange(len(x), device=x.device)
-        chosen = own[rows, torch.as_tensor(units[i : i + CHUNK], device=x.device)]  # N P, or N
-        share = torch.softmax(own, 1)[rows, torch.as_tensor(units[i : i + CHUNK], device=x.device)]
-        if layer.name != aliases.get("logits"):
-            share = torch.full((len(x),), torch.nan)
-        strongest = chosen.amax(1) if chosen.ndim > 1 else chosen
-        parts.append([part.cpu().numpy() for part in (strongest, share, values[last].float().flatten(1))])
-    return Judged(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    if generator.centres is None or generator.spread is None:
+        return generator.scale * np.stack([rng.normal(size=generator.width) for rng in rngs])
+    centres = np.stack([generator.centres[rng.integers(len(generator.centres))] for rng in rngs])  # N D
+    noise = np.stack([rng.normal(size=generator.width) for rng in rngs])
+    return np.clip(centres + NEAR * generator.spread * noise, generator.low, generator.high)
 
 
 # --------------------------------------------------------------------------------------------------------- the works
@@ -187,15 +141,7 @@ def _walk(
 
     module, prior = generator.module, generator.autoencoder
     low, high, scale = tensor(generator.low), tensor(generator.high), generator.scale
-    code, trace, keeping = tensor(start(generator, rngs)), [], {}  # N D
-    for _ in range(1, how.tries):
-        with torch.no_grad():
-            other = tensor(start(generator, rngs))
-            first, second = (
-                _look(net, layer, units, seen(net, generator.paint(module(one))), how, 1.0).values
-                for one in (code, other)
-            )
-            code = torch.where((second > first)[:, None], other, code)  # N D
+    code, trace, keeping = _begun(net, layer, units, generator, how, rngs), [], {}  # N D
     for step in range(how.steps):
         rate = how.rates[0] + (how.rates[1] - how.rates[0]) * step / how.steps
         slope, strongest = _slope(net, layer, units, generator.paint, module, code, how, step)
@@ -218,6 +164,30 @@ def _walk(
     told = torch.stack(trace, 1).float().cpu().numpy()  # N steps+1
     images = torch.stack(flat, 1).float().cpu().contiguous().numpy()  # N S 3 H W
     return Walked(codes.float().cpu().numpy(), images, told[:, 0], told[:, 1:])
+
+
+def _begun(
+    net: Net, layer: Layer, units: Sequence[int], generator: Generator, how: Walk, rngs: Sequence[np.random.Generator]
+) -> Tensor:
+    """The codes from which chains start, N D: of some tries those at which their units are strongest."""
+    import torch
+
+    def drawn() -> Tensor:
+        return torch.as_tensor(start(generator, rngs)).to(net.device, _dtype(net))  # N D
+
+    def valued(code: Tensor) -> Tensor:
+        return _look(net, layer, units, seen(net, generator.paint(generator.module(code))), how, 1.0).values  # N
+
+    code = drawn()
+    if how.tries > 1:
+        with torch.no_grad():
+            values = valued(code)
+            for _ in range(1, how.tries):
+                other = drawn()
+                now = valued(other)
+                code = torch.where((now > values)[:, None], other, code)
+                values = torch.maximum(now, values)
+    return code
 
 
 def _slope(

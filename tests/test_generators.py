@@ -156,7 +156,7 @@ def test_a_file_of_ours_is_known_by_its_metadata_and_a_damaged_one_is_refused(tm
     tensors = {f"generator.{name}": value.half() for name, value in net.state_dict().items()}
     tensors |= {f"autoencoder.{name}": value.half() for name, value in prior.state_dict().items()}
     tensors |= {"code.low": torch.zeros(5), "code.high": torch.arange(1.0, 6.0)}
-    tensors |= {"code.mean": torch.ones(5), "code.spread": torch.ones(5) / 2}
+    tensors |= {"code.centres": torch.ones(7, 5).half(), "code.spread": torch.ones(5) / 2}
     said = {
         "format": generators.FORMAT, "shape": json.dumps(shape.described()), "autoencoder": "[4, 2]",
         "inverts": json.dumps({"layer": "avgpool (5 rectified features)", "net": "a tiny net"}),
@@ -167,7 +167,7 @@ def test_a_file_of_ours_is_known_by_its_metadata_and_a_damaged_one_is_refused(tm
     assert found.inverts == "avgpool (5 rectified features) of a tiny net"
     assert (found.width, found.size, found.scale) == (5, 32, 3 / 12)
     assert found.high.tolist() == [1, 2, 3, 4, 5]
-    assert (found.mean.tolist(), found.spread.tolist()) == ([1.0] * 5, [0.5] * 5)
+    assert (found.centres.tolist(), found.spread.tolist()) == ([[1.0] * 5] * 7, [0.5] * 5)
     code = torch.rand(3, 5)
     assert torch.allclose(found.module(code), net(code), atol=2e-2)
     assert found.paint(torch.zeros(1, 3, 2, 2)).unique().tolist() == [0.5]

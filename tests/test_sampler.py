@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from reportgen import generators, sampler
+from reportgen import generators, sampler, seeing
 from reportgen.errors import MethodError
 from tests import tiny
 
@@ -175,16 +175,20 @@ def test_a_chain_does_not_depend_on_its_company():
         assert np.abs(walked(how, units=[unit]).codes[0] - many.codes[unit]).max() < 1e-6
 
 
-def test_where_the_codes_of_photos_are_known_chains_start_among_them_else_as_in_the_paper():
+def test_where_centres_of_photos_codes_are_known_chains_start_near_one_else_as_in_the_paper():
     from dataclasses import replace
 
     plain = linear_generator()
     rngs = [np.random.default_rng(seed) for seed in range(400)]
     assert np.abs(sampler.start(plain, rngs).std(0) - plain.scale).max() < 0.15 * plain.scale
-    mean, spread = np.linspace(1, 2, WIDTH), np.linspace(0.1, 0.3, WIDTH)
-    codes = sampler.start(replace(plain, mean=mean, spread=spread), rngs)
-    assert np.abs(codes.mean(0) - mean).max() < 0.06
-    assert np.abs(codes.std(0) / spread - 1).max() < 0.15
+    centres, spread = NUMBERS.uniform(0, 2, (3, WIDTH)), np.linspace(0.1, 0.3, WIDTH)
+    codes = sampler.start(replace(plain, centres=centres, spread=spread), rngs)
+    nearest = np.abs(codes[:, None] - centres).mean(2).argmin(1)
+    assert np.bincount(nearest, minlength=3).min() > 100
+    inside = (centres[0] > spread) & (centres[0] < HIGH - spread)
+    assert np.abs(codes[nearest == 0].mean(0) - centres[0])[inside].max() < 0.02
+    assert np.abs(codes[nearest == 0].std(0) / spread - 0.25)[inside].max() < 0.05
+    assert codes.min() >= 0
 
 
 def test_of_several_tries_the_one_at_which_the_unit_is_strongest_is_climbed():
@@ -244,7 +248,7 @@ def test_a_net_sees_a_generated_picture_as_it_sees_a_photo(resize, size, side):
     view = replace(net.card.preprocess, resize=resize, size=size)
     net = replace(net, card=replace(net.card, preprocess=view))
     picture = np.round(tiny.photo(4, side) * 255) / 255
-    x = sampler.seen(net, torch.from_numpy(picture).float().permute(2, 0, 1)[None])
+    x = seeing.seen(net, torch.from_numpy(picture).float().permute(2, 0, 1)[None])
     wanted = net.preprocess([picture.astype(np.float32)])
     inside = slice(max(0, (size - resize) // 2), size - max(0, (size - resize) // 2))
     difference = (x - wanted).abs()[..., inside, inside].max() * 0.225
@@ -256,12 +260,13 @@ def test_what_is_said_of_finished_pictures_is_what_the_net_says_of_photos():
     net = tiny.tiny_net("residual")
     pictures = np.stack([tiny.photo(seed).transpose(2, 0, 1) for seed in range(18)])
     asked = [seed % CLASSES for seed in range(18)]
-    said = sampler.judged(net, net.card.resolve("logits"), asked, pictures)
+    said = seeing.judged(net, net.card.resolve("logits"), asked, pictures)
     with torch.no_grad():
         logits = net.module(net.preprocess([one.transpose(1, 2, 0) for one in pictures]))
     own = logits[torch.arange(18), asked].numpy()
     assert np.abs(said.activation - own).max() < 1e-5
     assert np.abs(said.probability - torch.softmax(logits, 1)[torch.arange(18), asked].numpy()).max() < 1e-5
-    hidden = sampler.judged(net, net.card.resolve("last_conv"), asked, pictures)
+    assert said.first.tolist() == (logits.argmax(1).numpy() == asked).tolist()
+    hidden = seeing.judged(net, net.card.resolve("last_conv"), asked, pictures)
     assert np.isnan(hidden.probability).all()
     assert hidden.features.shape == said.features.shape == (18, 12)

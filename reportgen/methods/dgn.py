@@ -3,14 +3,16 @@
 One sees objects and scenes with the colours and shapes of photos, where gradient ascent on pixels shows textures. What
 looks natural is the generator's doing, though: it inverts one layer of one net, and paints only what it learned from
 that net's photos; a unit of another net is looked at through the same glasses. Compare units through one generator, not
-nets through several. The picture shows one way to drive the unit, and no photo is used while climbing.
+nets through several. The picture shows one way to drive the unit; no photo is used while climbing.
 
-A code $h$, at first noise (the best of `tries`), is moved so that the unit's activation $\\phi$ at the picture $G(h)$
-grows: $h \\leftarrow h + \\gamma\\, g / \\mathrm{mean}|g|$ with $g = \\partial \\phi(G(h)) / \\partial h$, a rate
+A code $h$ is moved so that the unit's activation $\\phi$ at the picture $G(h)$ grows:
+$h \\leftarrow h + \\gamma\\, g / \\mathrm{mean}|g|$ with $g = \\partial \\phi(G(h)) / \\partial h$, a rate
 $\\gamma$ that falls to zero in a straight line, every feature of the code kept between zero and its mean plus three
 standard deviations, and the code shrunk a little after each step. A unit of a map is climbed at its strongest places,
 ever fewer of them, so that the picture fills with what it answers to. The last picture is shown, not the strongest
 (Nguyen and others, 2016, whose rates are told in units of fc6; here a unit of code is a twelfth of the mean bound).
+Where a generator's file tells the centres of groups of photos with like codes, as ours does, $h$ begins near one, else
+as noise as in the paper; of `tries` the one that drives the unit furthest. A picture's layout may still be its group's.
 
 Checked against the same steps written out in NumPy in double precision on a linear generator and a small net.
 """
@@ -51,7 +53,7 @@ class Params:
     )
     decay: float = field(default=0.99, metadata={"doc": "what the code is multiplied with after each step"})
     tries: int = field(
-        default=8, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
+        default=32, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
     )
     digest: str = field(
         init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}
@@ -79,7 +81,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
 def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     import numpy as np
 
-    from reportgen import ascent, sampler
+    from reportgen import ascent, sampler, seeing
 
     layer, generator = net.card.resolve(params.layer), generators.load_generator(params.generator)
     width = ascent.width(net, layer, net.card.preprocess.size)
@@ -90,7 +92,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     how = sampler.Walk(params.steps, (params.rate, 1e-10), decay=params.decay, tries=params.tries)
     found = sampler.walk(net, layer, chosen, generator, how, rngs)
     images = found.images[:, 0]  # U 3 H W
-    said = sampler.judged(net, layer, chosen, images)
+    said = seeing.judged(net, layer, chosen, images)
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
     numbers = {
         "layer": layer.name,

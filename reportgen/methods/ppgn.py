@@ -5,12 +5,13 @@ where the unit does not care, and keep what it insists on. As with DGN, what loo
 inverts one layer of one net. Samples that hardly differ say that the generator, or the chain, knows few pictures of the
 kind, not that the unit does.
 
-A code $h$, at first noise, walks by $h \\leftarrow h + \\gamma\\, d / \\mathrm{mean}|d|$, where $d$ is
+A code $h$ walks by $h \\leftarrow h + \\gamma\\, d / \\mathrm{mean}|d|$, where $d$ is
 $\\epsilon_1 (R(h) - h) + \\epsilon_2\\, \\partial \\log p(y | G(h)) / \\partial h + \\mathcal N(0, \\epsilon_3^2)$:
 the prior, towards what a denoising autoencoder makes of the code; the condition, towards the class, of whose logarithm
 the released sampler takes the part through the class's own logit, $(1 - p)$ times its slope; and noise (Nguyen and
 others, 2017). Codes stay within the generator's bounds. For a hidden unit $p$ is its share in the softmax over all
-units at the place where it is strongest. Without prior and noise it is DGN without decay.
+units at the place where it is strongest. Without prior and noise it is DGN without decay. Each chain begins as DGN
+does, but at the best of fewer centres, so that chains set out from groups of photos that differ.
 
 Checked against the same steps written out in NumPy in double precision, and against DGN.
 """
@@ -47,6 +48,7 @@ class Params:
     chains: int = field(default=5, metadata={"doc": "walks of each unit; each gives samples / chains pictures"})
     steps: int = field(default=100, metadata={"doc": "steps of a chain; samples are kept from its second half"})
     rate: float = field(default=1.0, metadata={"doc": "length of each step, in units of fc6's code"})
+    tries: int = field(default=8, metadata={"doc": "codes drawn to start a chain from, of which the best is taken"})
     prior: float = field(
         default=3e-3,
         metadata={"doc": "epsilon 1: pull to what the autoencoder makes of a code (the paper's net: 1e-5)"},
@@ -72,6 +74,8 @@ class Params:
                 f"steps: {self.steps} is too few for {self.samples // self.chains} samples from the second half of a "
                 f"chain; at least {2 * self.samples // self.chains} are needed, and 100 give clear pictures."
             )
+        if self.tries < 1:
+            raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
         if not (self.rate > 0 and min(self.prior, self.condition, self.noise) >= 0):
             raise MethodError("rate should be over 0, and prior, condition and noise not below it.")
 
@@ -84,7 +88,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
 def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     import numpy as np
 
-    from reportgen import ascent, sampler
+    from reportgen import ascent, sampler, seeing
 
     layer, generator = net.card.resolve(params.layer), generators.load_generator(params.generator)
     width = ascent.width(net, layer, net.card.preprocess.size)
@@ -95,14 +99,14 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     rngs = [np.random.default_rng([base, unit, chain]) for unit in chosen for chain in range(params.chains)]
     how = sampler.Walk(
         params.steps, (params.rate, params.rate), likelihood=True,
-        prior=params.prior, condition=params.condition, noise=params.noise,
+        prior=params.prior, condition=params.condition, noise=params.noise, tries=params.tries,
     )  # fmt: skip
     kept = [params.steps - (params.steps // 2 // each) * back for back in range(each)][::-1]
     found = sampler.walk(net, layer, repeated, generator, how, rngs, kept)
     shape = (len(chosen), params.samples)
     images = found.images.reshape(*shape, *found.images.shape[2:])  # U S 3 H W
     asked = [unit for unit in chosen for _ in range(params.samples)]
-    said = sampler.judged(net, layer, asked, images.reshape(-1, *images.shape[2:]))
+    said = seeing.judged(net, layer, asked, images.reshape(-1, *images.shape[2:]))
     features = said.features.reshape(*shape, -1)  # U S D
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
     sure = said.probability.reshape(shape)  # U S
@@ -113,6 +117,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         "names": [net.classes[unit] for unit in chosen] if classes else [f"unit {unit}" for unit in chosen],
         "reached": [float(value) for value in said.activation.reshape(shape).mean(1)],
         "probability": [float(value) for value in sure.mean(1)] if classes else None,
+        "first": [float(value) for value in said.first.reshape(shape).mean(1)],
         "distance": [_spread(own) for own in features],
         "generator": {"inverts": generator.inverts, "source": generator.source, "digest": generator.digest},
         "samples": params.samples,
@@ -181,22 +186,21 @@ def _sheet(
 
 
 def _table(artifact: Artifact) -> Panel:
-    numbers, sure = artifact.numbers, artifact.numbers["probability"]
-    rows = tuple(
-        (name, f"{numbers['reached'][i]:.3g}", *((f"{sure[i]:.3f}",) if sure else ()), f"{numbers['distance'][i]:.3g}")
-        for i, name in enumerate(numbers["names"])
-    )
+    numbers, sure, rows = artifact.numbers, artifact.numbers["probability"], []
+    for i, name in enumerate(numbers["names"]):
+        row = (name, f"{numbers['reached'][i]:.3g}", *((f"{sure[i]:.3f}",) if sure else ()))
+        rows.append((*row, f"{100 * numbers['first'][i]:.0f} %", f"{numbers['distance'][i]:.3g}"))
     return Panel(
         name="numbers",
         kind="table",
         title="How sure the net is, and how varied the samples are",
         caption=f"Means over {numbers['samples']} samples of each unit of {numbers['layer']}, seen through the net's "
-        "own preprocessing. The distance is that of pairs of samples in the net's penultimate features: zero would "
-        "mean that all are one picture to it.",
+        "own preprocessing, and the share of samples to which no other unit answers more. The distance is that of "
+        "pairs of samples in the net's penultimate features: zero would mean that all are one picture to it.",
         alt=f"Table of {len(rows)} units of {numbers['layer']} with the mean activation and distance of their samples; "
         f"the first, {_short(numbers['names'][0])}, reaches {numbers['reached'][0]:.3g}.",
-        rows=rows,
-        columns=("unit", "mean activation", *(("mean probability",) if sure else ()), "mean distance of pairs"),
+        rows=tuple(rows),
+        columns=("unit", "mean activation", *(("mean probability",) if sure else ()), "first of all", "mean distance"),
     )
 
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reportgen.generators import FORMAT
 from reportgen.training.checkpoints import half, save_weights
 from reportgen.training.data import MEAN, STD
@@ -14,6 +16,8 @@ from reportgen.training.generator import likely_codes, train_generator
 from reportgen.training.generator_begin import shape_of
 from reportgen.training.generator_recipe import GeneratorRecipe
 from reportgen.training.generator_steps import Studio
+
+GROUPED = 4096  # photos among which groups are sought
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +41,7 @@ def export_generator(studio: Studio, target: Path) -> None:
         last.weight.mul_(studio.spread[:, None])  # type: ignore[operator]
     tensors = half({f"generator.{name}": value for name, value in generator.state_dict().items()})
     tensors |= half({f"autoencoder.{name}": value for name, value in prior.state_dict().items()})
-    tensors |= told(codes)
+    tensors |= told(studio)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(tensors, _described(studio), target)
 
@@ -53,13 +57,31 @@ def train_and_export(
     return f"{target}: {recipe.generator.net} sees the class it saw in the photo in {same:.1f} % of repainted photos"
 
 
-def told(codes: Tensor) -> dict[str, Tensor]:
-    """Mean and spread of photos' codes, and the bounds: zero, and the mean plus three standard deviations."""
+def told(studio: Studio) -> dict[str, Tensor]:
+    """What is known of photos' codes: bounds (zero, and the mean plus three standard deviations), spread, centres."""
     import torch
 
+    codes = studio.codes.flatten(0, 1)  # 2N D
     mean, spread = codes.mean(0).cpu(), codes.std(0).cpu()
-    values = {"low": torch.zeros(codes.shape[1]), "high": mean + 3 * spread, "mean": mean, "spread": spread}
+    groups = (centres(studio) * studio.spread + studio.mean).clamp(min=0)  # K D
+    values = {
+        "low": torch.zeros(len(mean)),
+        "high": mean + 3 * spread,
+        "spread": spread,
+        "centres": groups.cpu().half(),
+    }
     return {f"code.{name}": value for name, value in values.items()}
+
+
+def centres(studio: Studio) -> Tensor:
+    """The centres of groups of photos with like codes, in the codes' spread, K D: where walks may start."""
+    import torch
+    from sklearn.cluster import KMeans
+
+    rows = np.linspace(0, len(studio.codes) - 1, min(GROUPED, len(studio.codes))).astype(int)
+    codes = studio.standard(studio.codes[torch.from_numpy(rows), 0]).cpu().numpy()  # n D
+    found = KMeans(min(studio.recipe.centres, len(rows)), n_init=1, max_iter=20, random_state=studio.recipe.seed)
+    return torch.from_numpy(found.fit(codes).cluster_centers_).to(studio.codes)
 
 
 def _take_plain_codes(dense: Any, studio: Studio) -> None:

@@ -65,6 +65,7 @@ class GeneratorRecipe(Strict):
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=3e-4, gt=0)
     noise: float = Field(default=0.25, ge=0)  # on the codes while learning, in each feature's spread
+    centres: int = Field(default=128, ge=1)  # groups of photos with like codes: walks start at their centres
     average: float = Field(default=0.998, ge=0, lt=1)  # the shipped weights are a running mean of this memory
     precision: str = Field(default="auto", pattern="^(auto|fp32|bf16)$")
     seed: int = Field(default=0, ge=0)

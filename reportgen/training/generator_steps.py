@@ -11,7 +11,7 @@ import numpy as np
 from reportgen import hooks
 from reportgen.lean import lean
 from reportgen.records import Layer, Net
-from reportgen.sampler import seen
+from reportgen.seeing import seen
 from reportgen.training.data import MEAN, STD, PhotoSet
 from reportgen.training.generator_recipe import GeneratorRecipe
 from reportgen.training.measure import autocast

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 import reportgen
-from reportgen import hooks, sampler
+from reportgen import seeing
 from reportgen.images import decode
 from tests.benchmarks.ascent_check import DATA, photos, strongest
 
@@ -28,7 +28,7 @@ HIDDEN = ("stage3", "stage4", "stage5", "penultimate")  # eight units of each
 EACH = 20  # photos of each class
 
 
-def of_classes(net: reportgen.Net) -> dict[str, sampler.Judged]:
+def of_classes(net: reportgen.Net) -> dict[str, seeing.Judged]:
     """What a net says of some photos of each class, each looked at for its own class."""
     with zipfile.ZipFile(DATA / "photos-val.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
@@ -37,7 +37,7 @@ def of_classes(net: reportgen.Net) -> dict[str, sampler.Judged]:
             own = [name for name in names if Path(name).parent.name == label]
             own = own[:: max(1, len(own) // EACH)][:EACH]
             pictures = [decode(io.BytesIO(archive.read(name)), name).transpose(2, 0, 1) for name in own]
-            found[label] = sampler.judged(net, net.card.resolve("logits"), [number] * len(own), np.stack(pictures))
+            found[label] = seeing.judged(net, net.card.resolve("logits"), [number] * len(own), np.stack(pictures))
     return found
 
 
@@ -57,7 +57,7 @@ def sheet(images: np.ndarray, columns: int, path: Path) -> None:
     picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.BICUBIC).save(path)
 
 
-def classes(net: reportgen.Net, real: dict[str, sampler.Judged], folder: Path) -> None:
+def classes(net: reportgen.Net, real: dict[str, seeing.Judged], folder: Path) -> None:
     """DGN of every class."""
     artifact = reportgen.compute("dgn", net)
     sure, reached = (np.array(artifact.numbers[name]) for name in ("probability", "reached"))
@@ -73,7 +73,7 @@ def classes(net: reportgen.Net, real: dict[str, sampler.Judged], folder: Path) -
     )
 
 
-def hidden(net: reportgen.Net, _: dict[str, sampler.Judged], folder: Path) -> None:
+def hidden(net: reportgen.Net, _: dict[str, seeing.Judged], folder: Path) -> None:
     """DGN of hidden units."""
     best, over, pictures = strongest(net, photos("photos-val.zip"), HIDDEN), [], []
     for layer in HIDDEN:
@@ -86,18 +86,15 @@ def hidden(net: reportgen.Net, _: dict[str, sampler.Judged], folder: Path) -> No
     print(f"  hidden units: over the strongest of 500 photos for {np.mean(over):.0%} of {len(over)}")
 
 
-def samples(net: reportgen.Net, real: dict[str, sampler.Judged], folder: Path) -> None:
+def samples(net: reportgen.Net, real: dict[str, seeing.Judged], folder: Path) -> None:
     """PPGN of every class."""
     artifact = reportgen.compute("ppgn", net, samples=20)
     images = artifact.arrays["images"]
-    flat, right = images.reshape(-1, *images.shape[2:]), []
-    for i in range(0, len(flat), 20):
-        x = net.preprocess([image.transpose(1, 2, 0) for image in flat[i : i + 20]])
-        right.append((hooks.run_to(net, x, ["logits"])["logits"].argmax(1).numpy() == i // 20).mean())
+    flat, right = images.reshape(-1, *images.shape[2:]), np.array(artifact.numbers["first"])
     varied = np.array(artifact.numbers["distance"]) / [apart(real[name].features) for name in artifact.numbers["names"]]
     sheet(flat, 20, folder / f"ppgn_{net.card.arch}.png")
     print(
-        f"  samples: {np.mean(right):.1%} taken for the class asked for (least {min(right):.0%}); distance of pairs "
+        f"  samples: {right.mean():.1%} taken for the class asked for (least {right.min():.0%}); distance of pairs "
         f"{varied.mean():.2f} of that of photos ({varied.min():.2f} to {varied.max():.2f})"
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.cluster import KMeans
 
 import reportgen
 from reportgen import generators
@@ -19,13 +20,14 @@ from reportgen.training.generator_steps import shown
 from reportgen.training.progress import line
 
 TINY = {
-    "generator": {"net": "resnet_mini", "weights": "random", "layer": "penultimate", "size": 32, "dense": 16, "widths": [16, 12, 8],
-                  "refined": [16]},
+    "generator": {"net": "resnet_mini", "weights": "random", "layer": "penultimate", "size": 32, "dense": 16,
+                  "widths": [16, 12, 8], "refined": [16]},
     "data": {"train": "rendered:objects?n=48&seed=1", "val": "rendered:objects?n=16&seed=2"},
     "losses": {"comparator": ["stage2"]},
     "judge": {"widths": [4, 6, 8], "starts": 1},
     "autoencoder": {"widths": [24, 8], "steps": 30},
     "epochs": 2,
+    "centres": 7,
     "batch": 8,
     "precision": "fp32",
 }  # fmt: skip
@@ -175,6 +177,9 @@ def test_the_exported_file_takes_codes_as_the_net_gives_them(finished, tmp_path)
     assert (found.autoencoder(codes) - wanted).abs().max() < 0.02 * wanted.abs().max()
     high = studio.codes.flatten(0, 1).numpy().astype(np.float64)
     assert np.abs(found.high - (high.mean(0) + 3 * high.std(0, ddof=1))).max() < 1e-4
+    groups = KMeans(7, n_init=1, max_iter=20, random_state=0).fit(studio.standard(studio.codes[:, 0]).numpy())
+    wanted = groups.cluster_centers_ * studio.spread.numpy() + studio.mean.numpy()
+    assert np.abs(found.centres - wanted).max() < 1e-3 * wanted.max()
     assert "resnet_mini" in found.inverts
     assert "208 rectified features" in found.inverts
     export_generator(studio, tmp_path / "again.safetensors")
