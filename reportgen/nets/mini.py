@@ -61,7 +61,7 @@ class AlexNetMini(nn.Module):
         )
         _he_initialise(self, "fan_in")
         _start_undecided(self.classifier)
-        # So little that what a filter learns is not drowned in where it began: weight decay has no time to do that here.
+        # So little that what a filter learns is not drowned in where it began: decay has no time to take that away.
         nn.init.normal_(cast(nn.Conv2d, self.features[0]).weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
