@@ -220,6 +220,12 @@ def _ours(state: Mapping[str, Tensor], said: Mapping[str, str], source: str) -> 
         colours = json.loads(said["mean"]), json.loads(said["std"])
     except (KeyError, TypeError, ValueError) as error:
         raise MethodError(f"generator: {source} does not say all about itself that a generator's file does.") from error
+    for name, value in zip(CODE, (low, high, spread, centres), strict=True):
+        if value.shape[-1] != shape.width:
+            raise MethodError(
+                f"generator: code.{name} of {source} is told for {value.shape[-1]} features, and the generator takes "
+                f"codes of {shape.width}."
+            )
     module, prior = generator_nets.small(shape), generator_nets.autoencoder(shape.width, middle)
     for part, prefix in ((module, "generator."), (prior, "autoencoder.")):
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

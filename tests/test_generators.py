@@ -175,6 +175,9 @@ def test_a_file_of_ours_is_known_by_its_metadata_and_a_damaged_one_is_refused(tm
     save_file(tensors, tmp_path / "short.safetensors", {name: said[name] for name in ("format", "shape")})
     with pytest.raises(MethodError, match=r"short\.safetensors does not say all about itself"):
         generators.load_generator(str(tmp_path / "short.safetensors"))
+    save_file({**tensors, "code.high": torch.ones(4)}, tmp_path / "narrow.safetensors", said)
+    with pytest.raises(MethodError, match=r"code\.high of narrow\.safetensors is told for 4 features, .* codes of 5\."):
+        generators.load_generator(str(tmp_path / "narrow.safetensors"))
     del tensors["generator.fine.deconv32.weight"]
     save_file(tensors, tmp_path / "less.safetensors", said)
     with pytest.raises(MethodError, match=r"lacks the key 'fine\.deconv32\.weight'"):

@@ -37,15 +37,15 @@ MOST_EPOCHS = 8  # on the sheet and in the table; evenly spread over those kept
 class Params:
     """How many pictures are followed."""
 
-    pictures: int = field(
+    limit: int = field(
         default=4,
         metadata={"doc": f"pictures that are followed: the section's first, or the set's; 1 to {MOST_PICTURES}"},
     )
 
     def __post_init__(self) -> None:
         """Refuse numbers that are none."""
-        if not 1 <= self.pictures <= MOST_PICTURES:
-            raise MethodError(f"pictures: {self.pictures} is out of range; right would be 1 to {MOST_PICTURES}.")
+        if not 1 <= self.limit <= MOST_PICTURES:
+            raise MethodError(f"limit: {self.limit} is out of range; right would be 1 to {MOST_PICTURES}.")
 
 
 def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.random.Generator]) -> list[Artifact]:
@@ -57,8 +57,8 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
     training, own = inputs[0].training, mapping.where(net)
     if training is None or len(training.kept) < 2:
         raise NotApplicable(f"No weights were kept while {net.card.arch} was trained by this report.")
-    shown = [one for one in inputs if one.picture is not None] or _of_set(training, params.pictures)
-    shown = shown[: params.pictures]
+    shown = [one for one in inputs if one.picture is not None] or _of_set(training, params.limit)
+    shown = shown[: params.limit]
     pictures = [one.picture for one in shown if one.picture is not None]
     answers = [_answered(training.net(epoch), pictures) for epoch in training.kept]
     maps = np.stack([each[0] for each in answers], axis=1)  # P E K h w
@@ -244,5 +244,5 @@ METHOD = Method(
         "sharpness": "P x E",
     },
     needs=frozenset({"class_maps", "checkpoints"}),
-    tiny={"pictures": 2},
+    tiny={"limit": 2},
 )

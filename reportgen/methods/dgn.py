@@ -44,16 +44,16 @@ class Params:
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
     generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
-    steps: int = field(default=200, metadata={"doc": "steps up the gradient"})
+    steps: int = field(default=60, metadata={"doc": "steps up the gradient (the paper: 200, from noise)"})
     rate: float = field(
-        default=2.0,
-        metadata={
-            "doc": "length of the first step, in units of fc6's code; the paper: 2 for GoogLeNet, 8 for CaffeNet"
-        },
+        default=0.05,
+        metadata={"doc": "length of the first step, in units of fc6's code; the paper, from noise: 2 or 8"},
     )
-    decay: float = field(default=0.99, metadata={"doc": "what the code is multiplied with after each step"})
+    decay: float = field(
+        default=0.998, metadata={"doc": "what the code is multiplied with after each step (the paper: 0.99)"}
+    )
     tries: int = field(
-        default=32, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
+        default=64, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
     )
     digest: str = field(
         init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}
@@ -66,7 +66,7 @@ class Params:
         if self.tries < 1:
             raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
         if self.steps < 1:
-            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 200 give clear pictures.")
+            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 60 do for most units.")
         if not (self.rate > 0 and 0 < self.decay <= 1):
             raise MethodError(
                 f"rate and decay: {self.rate} and {self.decay} do not fit; a rate is over 0, a decay 0..1."

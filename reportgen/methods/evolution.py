@@ -52,13 +52,13 @@ class Params:
 
     layer: str = field(default="stage4", metadata={"doc": "a stage, an alias or a module path"})
     units: Any = field(default=8, metadata={"doc": "8: those that stand out most in the end; otherwise " + units.DOC})
-    pictures: int = field(default=500, metadata={"doc": "at most so many pictures of the set, chosen by chance"})
+    limit: int = field(default=500, metadata={"doc": "at most so many pictures of the set, chosen by chance"})
 
     def __post_init__(self) -> None:
         """Bring the choice of units into its one form, refuse what is none."""
         object.__setattr__(self, "units", units.canonical(self.units))
-        if self.pictures < 1:
-            raise MethodError(f"pictures: {self.pictures} pictures cannot be looked at; right would be 1 or more.")
+        if self.limit < 1:
+            raise MethodError(f"limit: {self.limit} pictures cannot be looked at; right would be 1 or more.")
 
 
 def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.random.Generator]) -> list[Artifact]:
@@ -71,7 +71,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
     training, data = evolving.asked(net, inputs)
     layer = net.card.resolve(params.layer)
     nets = evolving.nets_of(training, layer)
-    order = rngs[0].permutation(len(data))[: params.pictures].tolist()
+    order = rngs[0].permutation(len(data))[: params.limit].tolist()
     found, seen = evolving.watched(nets, data, layer, sorted(order))
     final = found[training.kept[-1]]
     chosen = units.choose(params.units, evolving.standing_out(final), layer.name)  # U
@@ -263,5 +263,5 @@ METHOD = Method(
     | {"fixed": "P x 3 x s x s", "maps": "P x E x y x x", "map_units": "P"}
     | {"answer_epochs": "A", "probabilities": "P x A x K"},
     needs=frozenset({"gradient", "checkpoints"}),
-    tiny={"layer": "last_conv", "units": 3, "pictures": 10},
+    tiny={"layer": "last_conv", "units": 3, "limit": 10},
 )

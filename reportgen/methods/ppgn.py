@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_ROWS = 15  # units on a sheet
-MOST_COLUMNS = 8  # samples beside each other
+MOST_COLUMNS = 10  # samples beside each other
+ALONG = 8  # pictures of one walk, from its first steps to its last
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Params:
     )
     generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
     samples: int = field(default=20, metadata={"doc": "pictures of each unit, over all chains"})
-    chains: int = field(default=5, metadata={"doc": "walks of each unit; each gives samples / chains pictures"})
-    steps: int = field(default=100, metadata={"doc": "steps of a chain; samples are kept from its second half"})
-    rate: float = field(default=1.0, metadata={"doc": "length of each step, in units of fc6's code"})
-    tries: int = field(default=8, metadata={"doc": "codes drawn to start a chain from, of which the best is taken"})
+    chains: int = field(default=10, metadata={"doc": "walks of each unit; each gives samples / chains pictures"})
+    steps: int = field(default=40, metadata={"doc": "steps of a chain; samples are kept from its second half"})
+    rate: float = field(default=0.15, metadata={"doc": "length of each step, in units of fc6's code"})
+    tries: int = field(default=32, metadata={"doc": "codes drawn to start a chain from, of which the best is taken"})
     prior: float = field(
-        default=3e-3,
+        default=3e-4,
         metadata={"doc": "epsilon 1: pull to what the autoencoder makes of a code (the paper's net: 1e-5)"},
     )
     condition: float = field(default=1.0, metadata={"doc": "epsilon 2: pull towards the unit"})
@@ -72,7 +73,7 @@ class Params:
         if self.steps < 2 * self.samples // self.chains:
             raise MethodError(
                 f"steps: {self.steps} is too few for {self.samples // self.chains} samples from the second half of a "
-                f"chain; at least {2 * self.samples // self.chains} are needed, and 100 give clear pictures."
+                f"chain; at least {2 * self.samples // self.chains} are needed, and 40 do for most units."
             )
         if self.tries < 1:
             raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
@@ -102,9 +103,11 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         prior=params.prior, condition=params.condition, noise=params.noise, tries=params.tries,
     )  # fmt: skip
     kept = [params.steps - (params.steps // 2 // each) * back for back in range(each)][::-1]
-    found = sampler.walk(net, layer, repeated, generator, how, rngs, kept)
-    shape = (len(chosen), params.samples)
-    images = found.images.reshape(*shape, *found.images.shape[2:])  # U S 3 H W
+    along = sorted({max(1, params.steps * part // ALONG) for part in range(1, ALONG + 1)})
+    steps = sorted({*kept, *along})
+    found = sampler.walk(net, layer, repeated, generator, how, rngs, steps)
+    shape, samples = (len(chosen), params.samples), [steps.index(step) for step in kept]
+    images = found.images[:, samples].reshape(*shape, *found.images.shape[2:])  # U S 3 H W
     asked = [unit for unit in chosen for _ in range(params.samples)]
     said = seeing.judged(net, layer, asked, images.reshape(-1, *images.shape[2:]))
     features = said.features.reshape(*shape, -1)  # U S D
@@ -123,11 +126,13 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         "samples": params.samples,
         "chains": params.chains,
         "kept": kept,
+        "along": along,
     }
     arrays = {
         "units": np.array(chosen),
         "images": images,
-        "codes": found.codes.reshape(*shape, -1),  # U S D
+        "walk": found.images[:: params.chains, [steps.index(step) for step in along]],  # U W 3 H W
+        "codes": found.codes[:, samples].reshape(*shape, -1),  # U S D
         "activation": said.activation.reshape(shape),
     }
     return Artifact(arrays, numbers)
@@ -146,27 +151,26 @@ def panels(artifact: Artifact) -> list[Panel]:
     numbers, (count, chains) = artifact.numbers, (artifact.numbers["samples"], artifact.numbers["chains"])
     each = count // chains
     across = [chain * each + each - 1 - turn for turn in range(each) for chain in range(chains)][:MOST_COLUMNS]
-    along = list(range(each))[-MOST_COLUMNS:]
-    steps = tuple(str(numbers["kept"][i]) for i in along)
+    steps = tuple(str(step) for step in numbers["along"])
     featured = _sheet(
-        artifact, "samples", across, "Samples through a generator", (),
+        artifact, "samples", artifact.arrays["images"][:, across], "Samples through a generator", (),
         f"Pictures that the net takes for {_kind(numbers)}: one row each, {len(across)} of {count} samples "
         f"from {chains} walks over a generator's codes. The generator inverts {numbers['generator']['inverts']}: "
         "whatever net is looked at, it paints what it learned there. What stays the same along a row is what the unit "
         "insists on; what changes leaves it cold, or is not known to the generator.",
     )  # fmt: skip
     strip = _sheet(
-        artifact, "chain", along, "Along one walk", steps,
-        f"The same walk of each row at steps {', '.join(steps)}, one picture after the other. Neighbours are alike "
-        "because a walk has a memory; far ones show how much it has moved on.",
+        artifact, "chain", artifact.arrays["walk"], "Along one walk", steps,
+        f"The first walk of each row at steps {', '.join(steps)}. Neighbours are alike because a walk has a memory; "
+        "far ones show how much it has moved on.",
     )  # fmt: skip
     return [featured, strip, _table(artifact)]
 
 
 def _sheet(
-    artifact: Artifact, name: str, columns: Sequence[int], title: str, heads: tuple[str, ...], caption: str
+    artifact: Artifact, name: str, images: NDArray[np.float32], title: str, heads: tuple[str, ...], caption: str
 ) -> Panel:
-    images, numbers = artifact.arrays["images"][:MOST_ROWS], artifact.numbers
+    numbers, images = artifact.numbers, images[:MOST_ROWS]  # rows columns 3 H W
     labels = tuple(_short(name) for name in numbers["names"][: len(images)])
     sure = numbers["probability"]
     said = f"mean probability {sure[0]:.2f}" if sure else f"mean activation {numbers['reached'][0]:.3g}"
@@ -175,9 +179,9 @@ def _sheet(
         kind="grid",
         title=f"{title}: {numbers['stage']}",
         caption=caption,
-        alt=f"Sheet of {len(images)} rows of {len(columns)} generated pictures for {_kind(numbers)}; the first row, "
+        alt=f"Sheet of {len(images)} rows of {images.shape[1]} generated pictures for {_kind(numbers)}; the first row, "
         f"{labels[0]}, has a {said}.",
-        values=images[:, list(columns)],  # rows columns 3 H W
+        values=images,
         scale="none",
         row_labels=labels,
         columns=heads,
@@ -224,7 +228,13 @@ METHOD = Method(
     params=Params,
     run=run,
     panels=panels,
-    arrays={"units": "U", "images": "U x S x 3 x H x W", "codes": "U x S x D", "activation": "U x S"},
+    arrays={
+        "units": "U",
+        "images": "U x S x 3 x H x W",
+        "walk": "U x W x 3 x H x W",
+        "codes": "U x S x D",
+        "activation": "U x S",
+    },
     needs=frozenset({"gradient", "generator"}),
     tiny={"layer": "logits", "units": [1, 4], "steps": 4, "samples": 4, "chains": 2, "generator": "random"},
 )

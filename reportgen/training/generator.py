@@ -38,7 +38,7 @@ from reportgen.training.progress import Progress, duration, reporter
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-VOICES = ("pixel", "feature", "adversarial")
+VOICES = ("pixel", "feature", "code", "adversarial")
 COLUMNS = ("epoch", *VOICES, "judge", "val_pixel", "val_code", "val_same_class", "seconds")
 
 

@@ -31,15 +31,16 @@ class Losses(Strict):
 
     pixel: float = Field(default=1.0, ge=0)  # squared difference of the pictures
     feature: float = Field(default=0.4, ge=0)  # of the comparator's features, by the size of the photo's own
-    adversarial: float = Field(default=0.5, ge=0)  # of the judge: its gradient, as a share of the others' together
-    comparator: tuple[str, ...] = ("stage1", "stage2", "stage3")  # layers of the net whose features are compared
+    code: float = Field(default=1.5, ge=0)  # of the code that the net finds: its gradient, as a share of the others'
+    adversarial: float = Field(default=0.3, ge=0)  # of the judge: in the same way
+    comparator: tuple[str, ...] = ("stage1", "stage2")  # layers of the net whose features are compared
 
 
 class Judge(Strict):
     """The net that learns to tell photos from generated pictures, and when it joins in."""
 
     widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1)
-    starts: float = Field(default=5.0, ge=0)  # epochs before it speaks
+    starts: float = Field(default=2.0, ge=0)  # epochs before it speaks
     every: int = Field(default=2, ge=1)  # steps of the generator for one of the judge
 
 

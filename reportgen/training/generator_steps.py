@@ -86,35 +86,54 @@ def encoded(encoder: Net, layer: Layer, rgb: Tensor, more: tuple[str, ...] = ())
 def generator_step(studio: Studio, real: Tensor, code: Tensor, judged: bool) -> tuple[dict[str, float], Tensor]:
     """Learn from one batch; what each voice said, and the pictures made.
 
-    The voices meet at the picture: the judge's gradient is brought to a share of the length of the others' there, since
-    its loss has no measure in common with theirs.
+    The voices meet at the picture. Those of the code and of the judge have no measure in common with the others: their
+    gradients are brought to a share of the length of the others' there.
     """
     import torch
 
     weights, adam = studio.recipe.losses, studio.optimizers[0]
-    names = list(weights.comparator)
     with torch.enable_grad(), autocast(studio.device, studio.bf16):
         made = studio.generator(code)  # B 3 S S
         leaf = made.detach().float().requires_grad_()
-        features = hooks.run_to(lean(studio.encoder, names), real, names)
-        again = hooks.run_to(lean(studio.encoder, names), leaf, names, grad=True)
-        pairs = [(again[name].float(), features[name].float()) for name in features]
-        told = {
-            "pixel": (leaf - real).square().mean(),
-            "feature": torch.stack([(a - b).square().mean() / b.square().mean() for a, b in pairs]).mean(),
-        }
+        told = {"pixel": (leaf - real).square().mean(), "feature": _features_apart(studio, leaf, real)}
         total = weights.pixel * told["pixel"] + weights.feature * told["feature"]
         # Inside the context, since the lean encoder's own way back casts nothing by itself.
         gradient = torch.autograd.grad(total, leaf)[0]  # B 3 S S
-        if judged:
-            told["adversarial"] = -_verdict(studio, leaf, code).float().mean()
-            push = torch.autograd.grad(told["adversarial"], leaf)[0]
-            gradient = gradient + weights.adversarial * gradient.norm() / push.norm().clamp(min=1e-12) * push
+        shares = {"code": weights.code, "adversarial": weights.adversarial if judged else 0.0}
+        pushes = []
+        for name, share in shares.items():
+            if share:
+                told[name] = _code_apart(studio, leaf, code) if name == "code" else _doubt(studio, leaf, code)
+                push = torch.autograd.grad(told[name], leaf)[0]
+                pushes.append(share * gradient.norm() / push.norm().clamp(min=1e-12) * push)
         adam.zero_grad(set_to_none=True)
-        torch.autograd.backward(made, gradient.to(made.dtype))
+        torch.autograd.backward(made, (gradient + sum(pushes)).to(made.dtype))
     torch.nn.utils.clip_grad_norm_(studio.generator.parameters(), 5.0)
     adam.step()
     return {name: float(value.detach()) for name, value in told.items()}, made.detach().float()
+
+
+def _features_apart(studio: Studio, made: Tensor, real: Tensor) -> Tensor:
+    """How far the comparator's features of pictures are from those of photos of the same size, by the latter's size."""
+    import torch
+
+    names = list(studio.recipe.losses.comparator)
+    wanted = hooks.run_to(lean(studio.encoder, names), real, names)
+    found = hooks.run_to(lean(studio.encoder, names), made, names, grad=True)
+    parts = [(found[name].float(), wanted[name].float()) for name in wanted]
+    return torch.stack([(a - b).square().mean() / b.square().mean() for a, b in parts]).mean()
+
+
+def _code_apart(studio: Studio, made: Tensor, code: Tensor) -> Tensor:
+    """How far the code that the encoder finds in pictures is from the one they were made from, by its spread."""
+    layer = studio.layer.name
+    found = hooks.run_to(lean(studio.encoder, [layer]), seen(studio.encoder, coloured(made)), [layer], grad=True)
+    return (studio.standard(found[layer].float().flatten(1)) - code).square().mean()
+
+
+def _doubt(studio: Studio, made: Tensor, code: Tensor) -> Tensor:
+    """How little the judge takes pictures for photos."""
+    return -_verdict(studio, made, code).float().mean()
 
 
 def judge_step(studio: Studio, real: Tensor, made: Tensor, code: Tensor) -> float:

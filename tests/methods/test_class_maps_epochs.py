@@ -64,7 +64,7 @@ def test_maps_answers_and_agreement_are_those_of_each_epochs_net():
 def test_without_images_it_takes_one_readable_picture_of_each_of_some_classes():
     net = net_of_maps("fp32")
     training = run_of([net_of_maps("fp32", 1), net], tiny.dataset(12, broken=(0, 3)))
-    artifact = found(training, net, pictures=2)
+    artifact = found(training, net, limit=2)
     assert artifact.numbers["names"] == ["tabby", "something else"]
     assert artifact.numbers["true"][0] == 0
     photo = training.data.load(4).picture  # the first of tabby that can be read
@@ -91,5 +91,5 @@ def test_where_it_does_not_apply_is_said():
         compute("class_maps_epochs", net)
     with pytest.raises(NotApplicable, match="no layer of one map per class"):
         found(run_of([net, net]), tiny.tiny_net("plain"))
-    with pytest.raises(MethodError, match="pictures: 9 is out of range"):
-        METHOD.params(pictures=9)
+    with pytest.raises(MethodError, match="limit: 9 is out of range"):
+        METHOD.params(limit=9)

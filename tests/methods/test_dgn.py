@@ -43,6 +43,9 @@ def test_ppgn_gives_samples_of_several_chains_that_differ():
     assert artifact.arrays["codes"].shape == (2, 6, 64)
     assert artifact.arrays["activation"].shape == (2, 6)
     assert artifact.numbers["kept"] == [6, 8]
+    assert artifact.numbers["along"] == list(range(1, 9))
+    assert artifact.arrays["walk"].shape == (2, 8, 3, 64, 64)
+    assert np.array_equal(artifact.arrays["walk"][:, [5, 7]], images[:, :2]), "of the first chain"
     flat = images.reshape(12, -1)
     assert min(np.abs(flat[i] - flat[j]).max() for i in range(12) for j in range(i)) > 1e-4
     neighbours = np.abs(images[0, 0] - images[0, 1]).mean()

@@ -26,7 +26,7 @@ def found(net, training, photos=(), **params):
 def test_strongest_pictures_and_settling_equal_a_plain_loop(kind):
     net, data = tiny.tiny_net(kind, "fp64"), tiny.dataset(20)
     training = tiny.training_run(net, kind, data=data)
-    artifact = found(net, training, layer=LAYERS[kind], units=[1, 4, 6], pictures=20)
+    artifact = found(net, training, layer=LAYERS[kind], units=[1, 4, 6], limit=20)
     arrays, values = artifact.arrays, {}
     for column, epoch in enumerate(training.kept):
         own, maps = training.net(epoch), []
@@ -58,7 +58,7 @@ def test_strongest_pictures_and_settling_equal_a_plain_loop(kind):
 def test_patches_and_projections_are_those_of_that_epochs_net_and_picture():
     net, data = tiny.tiny_net("plain", "fp64"), tiny.dataset(12)
     training = tiny.training_run(net, "plain", data=data)
-    artifact = found(net, training, layer="features.4", units=[2, 5], pictures=12)
+    artifact = found(net, training, layer="features.4", units=[2, 5], limit=12)
     assert artifact.arrays["activations"].min() > 0
     for column, epoch in enumerate(training.kept):
         for row, unit in enumerate((2, 5)):
@@ -94,7 +94,7 @@ def test_fixed_pictures_have_their_answer_at_every_epoch():
 def test_fixed_pictures_have_the_map_of_the_unit_that_answers_best_in_the_end(kind):
     net, data = tiny.tiny_net(kind, "fp64"), tiny.dataset(12)
     training, photos = tiny.training_run(net, kind, data=data), [tiny.photo(5), tiny.photo(9)]
-    artifact = found(net, training, photos, layer=LAYERS[kind], units=[1, 4, 6], pictures=12)
+    artifact = found(net, training, photos, layer=LAYERS[kind], units=[1, 4, 6], limit=12)
     arrays = artifact.arrays
     for place, photo in enumerate(photos):
         maps = {
@@ -175,4 +175,4 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(MethodError, match="no unit 99"):
         found(net, training, layer="last_conv", units=[99])
     with pytest.raises(MethodError, match="right would be 1 or more"):
-        METHOD.params(pictures=0)
+        METHOD.params(limit=0)

@@ -16,7 +16,7 @@ from reportgen.training.generator import STATE, likely_codes, train_generator
 from reportgen.training.generator_begin import RIDGE, begin
 from reportgen.training.generator_export import export_generator
 from reportgen.training.generator_recipe import is_generator_recipe, load_generator_recipe, make_generator_recipe
-from reportgen.training.generator_steps import shown
+from reportgen.training.generator_steps import _code_apart, _doubt, _features_apart, generator_step, normalised, shown
 from reportgen.training.progress import line
 
 TINY = {
@@ -56,7 +56,7 @@ def test_it_tells_each_epoch_and_writes_a_log(finished):
     assert [(event.epoch, event.step) for event in told if not event.said] == [
         (epoch, step) for epoch in (1, 2) for step in range(1, 7)
     ]
-    assert (studio.out / "log.csv").read_text().splitlines()[0].startswith("epoch,pixel,feature,adversarial,judge")
+    assert (studio.out / "log.csv").read_text().splitlines()[0].startswith("epoch,pixel,feature,code,adversarial,judge")
     assert studio.rows[0]["adversarial"] == studio.rows[0]["judge"] == 0, "the judge has not begun to speak"
     assert studio.rows[1]["judge"] > 0
     assert not torch.are_deterministic_algorithms_enabled()
@@ -158,6 +158,36 @@ def test_a_picture_and_its_mirror_picture_are_shown_with_the_codes_the_net_gives
     for one, picture in zip(small, seen, strict=True):
         shrunk = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((32, 32), Image.Resampling.BILINEAR))
         assert np.abs(one - shrunk.transpose(2, 0, 1)).max() < 1.6
+
+
+def test_the_voices_are_silent_for_the_photos_themselves(finished):
+    studio, _ = finished
+    side = studio.encoder.card.preprocess.resize
+    pictures = torch.from_numpy(load_photos(studio.recipe.data.train, side).pictures[:4])
+    photos, codes = normalised(pictures), studio.standard(studio.codes[:4, 0])
+    assert _code_apart(studio, photos, codes) < 1e-6
+    assert _features_apart(studio, photos, photos) == 0
+    assert _code_apart(studio, photos, codes.flip(0)) > 0.1
+    assert _features_apart(studio, photos, photos.flip(0)) > 0.01
+
+
+def test_each_voice_has_its_share_of_what_the_generator_learns_from(finished, tmp_path):
+    studio = begin(recipe(judge={"widths": [4, 6, 8], "starts": 0}), tmp_path, "cpu")
+    real, code = shown(studio, np.arange(8), np.zeros(8, bool))
+    made = studio.generator(code).detach().requires_grad_()
+    parts = {
+        "own": _features_apart(studio, made, real) * 0.4 + (made - real).square().mean(),
+        "code": _code_apart(studio, made, code),
+        "judge": _doubt(studio, made, code),
+    }
+    own, found, judged = (torch.autograd.grad(part, made)[0] for part in parts.values())
+    wanted = own + 1.5 * found * own.norm() / found.norm() + 0.3 * judged * own.norm() / judged.norm()
+    before = [part.detach().clone() for part in studio.generator.parameters()]
+    sums = torch.autograd.grad(studio.generator(code), list(studio.generator.parameters()), wanted)
+    generator_step(studio, real, code, judged=True)
+    for part, old, slope in zip(studio.generator.parameters(), before, sums, strict=True):
+        strong = slope.abs() > 1e-6  # Adam's first step is the rate, against the slope's sign
+        assert torch.equal((part - old)[strong].sign(), -slope[strong].sign())
 
 
 def test_fewer_pictures_than_a_batch_are_refused(tmp_path):
