@@ -30,6 +30,7 @@ from reportgen.records import Artifact, Input, Method, Net, Panel
 if TYPE_CHECKING:
     import numpy as np
 
+RATES = (0.01, 0.05)  # of classes and of hidden units
 MOST_TILES = 25  # on the sheet
 MOST_LINES = 6  # more curves cannot be told apart
 
@@ -44,13 +45,16 @@ class Params:
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
     generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
-    steps: int = field(default=60, metadata={"doc": "steps up the gradient (the paper: 200, from noise)"})
-    rate: float = field(
-        default=0.05,
-        metadata={"doc": "length of the first step, in units of fc6's code; the paper, from noise: 2 or 8"},
+    steps: int = field(default=50, metadata={"doc": "steps up the gradient (the paper: 200, from noise)"})
+    rate: float | None = field(
+        default=None,
+        metadata={
+            "doc": "length of the first step, in units of fc6's code; default: 0.01 for classes, so that the picture stays "
+            "near one of a photo's code, 0.05 for hidden units (the paper, from noise: 2 or 8)"
+        },
     )
     decay: float = field(
-        default=0.998, metadata={"doc": "what the code is multiplied with after each step (the paper: 0.99)"}
+        default=0.999, metadata={"doc": "what the code is multiplied with after each step (the paper: 0.99)"}
     )
     tries: int = field(
         default=64, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
@@ -66,8 +70,8 @@ class Params:
         if self.tries < 1:
             raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
         if self.steps < 1:
-            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 60 do for most units.")
-        if not (self.rate > 0 and 0 < self.decay <= 1):
+            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 50 do for most units.")
+        if not ((self.rate is None or self.rate > 0) and 0 < self.decay <= 1):
             raise MethodError(
                 f"rate and decay: {self.rate} and {self.decay} do not fit; a rate is over 0, a decay 0..1."
             )
@@ -89,11 +93,12 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     chosen = units.choose(wanted, np.zeros(width), layer.name)
     base = int(rng.integers(2**63))
     rngs = [np.random.default_rng([base, unit]) for unit in chosen]  # a unit's picture does not depend on its company
-    how = sampler.Walk(params.steps, (params.rate, 1e-10), decay=params.decay, tries=params.tries)
+    classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
+    rate = params.rate or (RATES[0] if classes else RATES[1])
+    how = sampler.Walk(params.steps, (rate, 1e-10), decay=params.decay, tries=params.tries)
     found = sampler.walk(net, layer, chosen, generator, how, rngs)
     images = found.images[:, 0]  # U 3 H W
     said = seeing.judged(net, layer, chosen, images)
-    classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
     numbers = {
         "layer": layer.name,
         "stage": net.card.depth_name(layer.name),
@@ -105,6 +110,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         "probability": [float(value) for value in said.probability] if classes else None,
         "generator": {"inverts": generator.inverts, "source": generator.source, "digest": generator.digest},
         "steps": params.steps,
+        "rate": rate,
     }
     arrays = {"units": np.array(chosen), "images": images, "codes": found.codes[:, 0], "activation": found.activation}
     return Artifact(arrays | {"reached": said.activation}, numbers)
