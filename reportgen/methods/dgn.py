@@ -49,8 +49,8 @@ class Params:
     rate: float | None = field(
         default=None,
         metadata={
-            "doc": "length of the first step, in units of fc6's code; default: 0.01 for classes, so that the picture stays "
-            "near one of a photo's code, 0.05 for hidden units (the paper, from noise: 2 or 8)"
+            "doc": "length of the first step, in units of fc6's code; default: 0.01 for classes, so that pictures stay "
+            "near those of photos' codes, 0.05 for hidden units (the paper, from noise: 2 or 8)"
         },
     )
     decay: float = field(
