@@ -57,7 +57,7 @@ class Params:
         default=0.999, metadata={"doc": "what the code is multiplied with after each step (the paper: 0.99)"}
     )
     tries: int = field(
-        default=64, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
+        default=128, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
     )
     digest: str = field(
         init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}

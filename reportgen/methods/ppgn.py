@@ -131,7 +131,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     arrays = {
         "units": np.array(chosen),
         "images": images,
-        "walk": found.images[:: params.chains, [steps.index(step) for step in along]],  # U W 3 H W
+        "walk": found.images[:: params.chains, [steps.index(step) for step in along]],  # U L 3 H W
         "codes": found.codes[:, samples].reshape(*shape, -1),  # U S D
         "activation": said.activation.reshape(shape),
     }
@@ -231,7 +231,7 @@ METHOD = Method(
     arrays={
         "units": "U",
         "images": "U x S x 3 x H x W",
-        "walk": "U x W x 3 x H x W",
+        "walk": "U x T x 3 x H x W",
         "codes": "U x S x D",
         "activation": "U x S",
     },
