@@ -26,7 +26,7 @@ from reportgen.store import Record, Store
 # modules whose change means drawing again
 DRAWING = (
     *("rows", "figures", "tiles", "charts", "curves", "scatter", "embedding", "mosaic", "categories"),
-    *("encode", "palettes", "wording", "scoring", "patch_blocks"),
+    *("encode", "palettes", "wording", "scoring", "patch_blocks", "patterns", "map_panels"),
 )
 SAFE_ID = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
