@@ -38,6 +38,16 @@ def canonical(units: Any) -> Units:
     raise MethodError(f"units: {units!r} is no choice of units. Right would be 9, [3, 17], {{random: 9}} or all.")
 
 
+def unseen(units: Any, width: int, layer: str) -> list[int]:
+    """The indices of the chosen units of a layer of this width, where there is no picture to be strong on.
+
+    A number then means a seeded choice of that many.
+    """
+    import numpy as np
+
+    return choose(f"random:{units}" if isinstance(units, int) else units, np.zeros(width), layer)
+
+
 def choose(units: Any, strength: NDArray[np.floating[Any]], layer: str) -> list[int]:
     """The indices of the chosen units; `strength` holds the strongest activation of each unit of the layer.
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import generators, units
+from reportgen import generators, units, wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
@@ -89,8 +89,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
 
     layer, generator = net.card.resolve(params.layer), generators.load_generator(params.generator)
     width = ascent.width(net, layer, net.card.preprocess.size)
-    wanted = f"random:{params.units}" if isinstance(params.units, int) else params.units
-    chosen = units.choose(wanted, np.zeros(width), layer.name)
+    chosen = units.unseen(params.units, width, layer.name)
     base = int(rng.integers(2**63))
     rngs = [np.random.default_rng([base, unit]) for unit in chosen]  # a unit's picture does not depend on its company
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
@@ -131,7 +130,7 @@ def _pictures(artifact: Artifact) -> Panel:
     sheet[: len(images)] = images
     sure = numbers["probability"]
     told = [f"{value:.2f}" for value in sure] if sure else [f"{value:.3g}" for value in numbers["reached"]]
-    names = [_short(name).removeprefix("unit ") for name in numbers["names"][: len(images)]]
+    names = [wording.short(name).removeprefix("unit ") for name in numbers["names"][: len(images)]]
     labels = [f"{name}: {value}" for name, value in zip(names, told, strict=False)]
     kind = f"classes ({numbers['layer']})" if sure else f"units of {numbers['stage']} ({numbers['layer']})"
     beside = "probability the net gives the class" if sure else "activation reached"
@@ -143,7 +142,7 @@ def _pictures(artifact: Artifact) -> Panel:
         f"The generator inverts {numbers['generator']['inverts']}: whatever net is looked at, it paints what it "
         f"learned there, and shapes are the unit's choice among those. Beside each row stands the {beside} when "
         "the finished picture is seen like a photo.",
-        alt=f"{len(images)} generated pictures for {kind}; the first, {_short(numbers['names'][0])}, reaches "
+        alt=f"{len(images)} generated pictures for {kind}; the first, {wording.short(numbers['names'][0])}, reaches "
         + (f"a probability of {sure[0]:.2f}." if sure else f"an activation of {numbers['reached'][0]:.3g}."),
         values=sheet.reshape(rows, columns, *images.shape[1:]),  # rows columns 3 H W
         scale="none",
@@ -169,7 +168,7 @@ def _table(artifact: Artifact) -> Panel:
         + ("Where it stands, the last column is the strongest of the report's own pictures." if photos else
            "A probability close to one says that the net takes the picture for the class."),
         alt=f"Table of {len(rows)} units of {numbers['layer']} with the activation reached through the generator; the "
-        f"first, {_short(numbers['names'][0])}, reaches {numbers['reached'][0]:.3g}.",
+        f"first, {wording.short(numbers['names'][0])}, reaches {numbers['reached'][0]:.3g}.",
         rows=tuple(rows),
         columns=("unit", "activation reached", "at the start")
         + (("probability",) if sure else ()) + (("strongest picture of the report",) if photos else ()),
@@ -185,17 +184,12 @@ def _curves(artifact: Artifact) -> Panel:
         caption=f"The strongest activation of {len(lines)} units of {numbers['layer']} after each step of the code. "
         "Steps shrink to nothing, so that lines level off; the last point is the finished picture.",
         alt=f"Curves of the activation of {len(lines)} units of {numbers['layer']} over {numbers['steps']} steps of "
-        f"the code; {_short(numbers['names'][0])} ends at {float(lines[0, -1]):.3g}.",
+        f"the code; {wording.short(numbers['names'][0])} ends at {float(lines[0, -1]):.3g}.",
         values=lines,
         unit="activation",
-        row_labels=tuple(_short(name) for name in numbers["names"][: len(lines)]),
+        row_labels=tuple(wording.short(name) for name in numbers["names"][: len(lines)]),
         columns=("step",),
     )
-
-
-def _short(name: str) -> str:
-    """The first of a class's names."""
-    return name.split(",", maxsplit=1)[0].replace("_", " ")
 
 
 METHOD = Method(

@@ -77,9 +77,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     layer = net.card.resolve(params.layer)
     size = params.size or net.card.preprocess.size
     width = ascent.width(net, layer, size)
-    # There is no picture on which units could be strong, so a number means a seeded choice of that many.
-    wanted = f"random:{params.units}" if isinstance(params.units, int) else params.units
-    chosen = units.choose(wanted, np.zeros(width), layer.name)
+    chosen = units.unseen(params.units, width, layer.name)
     how: dict[str, Any] = {"preset": params.preset, "objective": params.objective, "steps": params.steps}
     found = ascent.climb(net, layer, chosen, size=size, rng=rng, **how)
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)

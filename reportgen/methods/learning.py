@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reportgen import patterns, wording
 from reportgen.errors import NotApplicable
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
@@ -56,7 +57,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
     known = [k for k, mean in enumerate(means) if mean is not None]
     numbers = {
         **training.numbers,
-        "classes": [name.split(",")[0].replace("_", " ") for name in training.classes],
+        "classes": [wording.short(name) for name in training.classes],
         "epoch": means,
         "final": [float(value) for value in final],
         "rank_correlation": rank_correlation([means[k] for k in known], [float(final[k]) for k in known]),
@@ -76,23 +77,10 @@ def recognised(epochs: np.ndarray, accuracy: np.ndarray, chance: float) -> int:
 
 
 def rank_correlation(a: Sequence[Any], b: Sequence[Any]) -> float | None:
-    """Spearman's rank correlation, equal values sharing their mean rank; None where one side does not vary."""
+    """Spearman's, equal values sharing their mean rank; None of under three values, or where one side is even."""
     import numpy as np
 
-    if len(a) < 3:
-        return None
-    x, y = (_ranks(np.asarray(values, dtype=np.float64)) for values in (a, b))
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[inverse]
+    return None if len(a) < 3 else patterns.rank_correlation(np.asarray(a), np.asarray(b))
 
 
 def panels(artifact: Artifact) -> list[Panel]:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import generators, units
+from reportgen import generators, units, wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
 
@@ -93,8 +93,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
 
     layer, generator = net.card.resolve(params.layer), generators.load_generator(params.generator)
     width = ascent.width(net, layer, net.card.preprocess.size)
-    wanted = f"random:{params.units}" if isinstance(params.units, int) else params.units
-    chosen = units.choose(wanted, np.zeros(width), layer.name)
+    chosen = units.unseen(params.units, width, layer.name)
     base, each = int(rng.integers(2**63)), params.samples // params.chains
     repeated = [unit for unit in chosen for _ in range(params.chains)]
     rngs = [np.random.default_rng([base, unit, chain]) for unit in chosen for chain in range(params.chains)]
@@ -171,7 +170,7 @@ def _sheet(
     artifact: Artifact, name: str, images: NDArray[np.float32], title: str, heads: tuple[str, ...], caption: str
 ) -> Panel:
     numbers, images = artifact.numbers, images[:MOST_ROWS]  # rows columns 3 H W
-    labels = tuple(_short(name) for name in numbers["names"][: len(images)])
+    labels = tuple(wording.short(name) for name in numbers["names"][: len(images)])
     sure = numbers["probability"]
     said = f"mean probability {sure[0]:.2f}" if sure else f"mean activation {numbers['reached'][0]:.3g}"
     return Panel(
@@ -202,7 +201,7 @@ def _table(artifact: Artifact) -> Panel:
         "own preprocessing, and the share of samples to which no other unit answers more. The distance is that of "
         "pairs of samples in the net's penultimate features: zero would mean that all are one picture to it.",
         alt=f"Table of {len(rows)} units of {numbers['layer']} with the mean activation and distance of their samples; "
-        f"the first, {_short(numbers['names'][0])}, reaches {numbers['reached'][0]:.3g}.",
+        f"the first, {wording.short(numbers['names'][0])}, reaches {numbers['reached'][0]:.3g}.",
         rows=tuple(rows),
         columns=("unit", "mean activation", *(("mean probability",) if sure else ()), "first of all", "mean distance"),
     )
@@ -211,11 +210,6 @@ def _table(artifact: Artifact) -> Panel:
 def _kind(numbers: Any) -> str:
     kind = "classes" if numbers["probability"] else f"units of {numbers['stage']}"
     return f"{len(numbers['units'])} {kind} ({numbers['layer']})"
-
-
-def _short(name: str) -> str:
-    """The first of a class's names."""
-    return name.split(",", maxsplit=1)[0].replace("_", " ")
 
 
 METHOD = Method(
