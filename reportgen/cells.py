@@ -82,8 +82,13 @@ def unfit(method: Method, card: Card) -> str:
 
 def _telling(params: Any) -> dict[str, Any]:
     """The params but for paths, which say where a file lies: the digest beside them says what it holds."""
-    paths = {field.name for field in fields(params) if field.metadata.get("path")}
+    paths = paths_of(params)
     return {name: value for name, value in asdict(params).items() if name not in paths}
+
+
+def paths_of(params: Any) -> dict[str, str]:
+    """The params that may name a file, by name; a value may also be a word such as `embedded`."""
+    return {field.name: getattr(params, field.name) for field in fields(params) if field.metadata.get("path")}
 
 
 def unfit_set(method: Method, data: Dataset) -> str:

@@ -84,6 +84,7 @@ def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str, devi
 
 def _inputs(plan: Plan) -> Iterable[Path]:
     """Every file outside the program that a report depends on; also folders of photos, for what a pattern finds."""
+    from reportgen.cells import paths_of
     from reportgen.images import find_image
     from reportgen.training.start import start_file
 
@@ -100,6 +101,7 @@ def _inputs(plan: Plan) -> Iterable[Path]:
     found |= {base / asked.labels for asked in spec.datasets.values() if asked.labels}
     if spec.references is not None:
         found.add(spec.references)
+    found |= {Path(path) for cell in plan.cells for path in paths_of(cell.params).values() if Path(path).is_absolute()}
     for method in plan.methods.values():
         found.add(Path(method.panels.__code__.co_filename))
     return sorted(found)
