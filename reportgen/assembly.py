@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reportgen import __version__, models, trained
 from reportgen.building import Built, Options, Progress, Quiet
@@ -19,6 +20,10 @@ from reportgen.records import Filled, Net
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
 from reportgen.unchanged import recheck, remember
+
+if TYPE_CHECKING:
+    from reportgen.pages import Block
+    from reportgen.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +164,6 @@ def _publish(
 ) -> tuple[str, ...]:
     """Draw site and poster and put them in place; the poster's findings. With --strict findings publish nothing."""
     from reportgen.pages import make_blocks
-    from reportgen.poster import make_poster
     from reportgen.report import Report
     from reportgen.site import write_site
 
@@ -172,15 +176,32 @@ def _publish(
             watcher.say("drawing the site")
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)
-            if plan.spec.outputs.poster is not None:
-                watcher.say("setting the poster")
-                findings = make_poster(report, blocks, plan.spec.outputs.poster, fresh)
+            findings = _make_prints(report, blocks, watcher, fresh)
             if options.strict and findings:
                 raise _Withheld
             _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
     except _Withheld:
         pass
     return tuple(findings)
+
+
+def _make_prints(report: Report, blocks: Sequence[Block], watcher: Progress, fresh: Path) -> list[str]:
+    """Poster, handout and the one-file report, where they are asked for; what their preflights found."""
+    from reportgen.handout import make_handout
+    from reportgen.poster import make_poster
+    from reportgen.single import make_single
+
+    asked, findings = report.spec.outputs, list[str]()
+    if asked.poster is not None:
+        watcher.say("setting the poster")
+        findings += make_poster(report, blocks, asked.poster, fresh)
+    if asked.handout is not None:
+        watcher.say("setting the handout")
+        findings += [f"The handout: {finding}" for finding in make_handout(report, blocks, asked.handout, fresh)]
+    if asked.single is not None:
+        watcher.say("writing the report as one file")
+        make_single(report, blocks, asked.single, fresh)
+    return findings
 
 
 class _Withheld(Exception):

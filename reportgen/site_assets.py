@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from reportgen.report import Report
     from reportgen.store import Store
 
-PLAIN_FILES = ("site.js", "theme.js")
+PLAIN_FILES = (
+    "site.js",
+    "theme.js",
+    "compare.js",
+    "compare.css",
+    "quiz.js",
+    "quiz.css",
+    "search.js",
+    "explore.js",
+    "map.js",
+)
 
 
 @dataclass(frozen=True)

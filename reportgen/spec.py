@@ -14,11 +14,13 @@ from reportgen.spec_check import check
 from reportgen.spec_models import (
     DatasetSpec,
     Featured,
+    HandoutOutput,
     ImageSpec,
     ModelSpec,
     Outputs,
     PosterOutput,
     SectionSpec,
+    SingleOutput,
     SiteOutput,
     Spec,
 )
@@ -29,11 +31,13 @@ from reportgen.spec_source import Source, is_path, read_source, rebase_params
 __all__ = [
     "DatasetSpec",
     "Featured",
+    "HandoutOutput",
     "ImageSpec",
     "ModelSpec",
     "Outputs",
     "PosterOutput",
     "SectionSpec",
+    "SingleOutput",
     "SiteOutput",
     "Spec",
     "check_files",
@@ -113,6 +117,13 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
             problems.append(f"{spec.place('datasets', name, 'labels')}: {_lowered(str(error))}")
         except ImageError as error:
             problems.append(f"{spec.place('datasets', name, 'source')}: {_lowered(str(error))}")
+    problems += [
+        f"{spec.place('outputs', output, kind, number)}: there is no file {name}."
+        for output, asked in (("poster", spec.outputs.poster), ("handout", spec.outputs.handout))
+        for kind in ("logos", "fonts")
+        for number, name in enumerate(getattr(asked, kind, ()))
+        if not (base / name).is_file()
+    ]
     if spec.references is not None and not spec.references.is_file():
         problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
     return problems

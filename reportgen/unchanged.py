@@ -99,6 +99,8 @@ def _inputs(plan: Plan) -> Iterable[Path]:
         if choice.course and choice.course.recipe.start:
             found.add(start_file(choice.course.recipe.start))
     found |= {base / asked.labels for asked in spec.datasets.values() if asked.labels}
+    for output in (spec.outputs.poster, spec.outputs.handout):
+        found |= {base / name for name in (*output.logos, *output.fonts)} if output is not None else set()
     if spec.references is not None:
         found.add(spec.references)
     found |= {Path(path) for cell in plan.cells for path in paths_of(cell.params).values() if Path(path).is_absolute()}

@@ -1,0 +1,56 @@
+"""One picture as a PDF of one page: its pixels whole, at the width of a column, the same bytes for the same picture."""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+
+from reportgen.encode import few_colors
+from reportgen.palettes import Colors
+
+COLUMN = 85.0  # millimetres: one column of most journals
+DPI = 300
+PIXELS = 1004  # across a column at that resolution
+POINTS = 72 / 25.4  # per millimetre
+QUALITY = 88
+
+
+def pdf(pixels: Colors, title: str) -> bytes:
+    """The picture as a page as wide as a column: lossless where it has few colours, else JPEG with full colour."""
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    if few_colors(pixels):
+        data, how = zlib.compress(pixels.tobytes(), 6), "/FlateDecode"
+    else:
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+        data, how = buffer.getvalue(), "/DCTDecode"
+    across = COLUMN * POINTS
+    down = across * height / width
+    draw = f"q {across:.3f} 0 0 {down:.3f} 0 0 cm /P Do Q".encode()
+    image = f"/Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceRGB "
+    image += f"/BitsPerComponent 8 /Filter {how} /Length {len(data)}"
+    name = title.encode("utf-16-be").hex().upper()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R /Lang (en) /ViewerPreferences << /DisplayDocTitle true >> >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {across:.3f} {down:.3f}] /Contents 4 0 R "
+        f"/Resources << /XObject << /P 5 0 R >> >> >>".encode(),
+        _stream(f"/Length {len(draw)}", draw),
+        _stream(image, data),
+        f"<< /Title <FEFF{name}> /Producer (reportgen) >>".encode(),
+    ]
+    out, places = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"), []
+    for place, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{place} 0 obj\n".encode() + body + b"\nendobj\n"
+    start = len(out)
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}".encode()
+    out += f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info 6 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return bytes(out)
+
+
+def _stream(head: str, data: bytes) -> bytes:
+    return f"<< {head} >>\nstream\n".encode() + data + b"\nendstream"
