@@ -31,8 +31,8 @@ from reportgen.records import Artifact, Input, Method, Net, Panel
 if TYPE_CHECKING:
     import numpy as np
 
-RATES = (0.01, 0.05)  # of classes and of hidden units
-CHAINS = (1, 4)  # of classes, which all reach high, and of hidden units, some of which end on a low hill
+STEPS, RATES = (50, 80), (0.01, 0.05)  # of classes, which all reach high soon, and of hidden units
+CHAINS = (1, 4)  # of the same; a hidden unit's climb may end on a low hill
 MOST_TILES = 25  # on the sheet
 MOST_LINES = 6  # more curves cannot be told apart
 
@@ -47,7 +47,10 @@ class Params:
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
     generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
-    steps: int = field(default=50, metadata={"doc": "steps up the gradient (the paper: 200, from noise)"})
+    steps: int | None = field(
+        default=None,
+        metadata={"doc": "steps up the gradient; default: 50 for classes, 80 for hidden units (the paper: 200)"},
+    )
     rate: float | None = field(
         default=None,
         metadata={
@@ -80,8 +83,8 @@ class Params:
             raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
         if self.chains is not None and not 1 <= self.chains <= self.tries:
             raise MethodError(f"chains: {self.chains} is out of range; right would be 1 to the {self.tries} tries.")
-        if self.steps < 1:
-            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 50 do for most units.")
+        if self.steps is not None and self.steps < 1:
+            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 80 do for most units.")
         if not ((self.rate is None or self.rate > 0) and 0 < self.decay <= 1):
             raise MethodError(
                 f"rate and decay: {self.rate} and {self.decay} do not fit; a rate is over 0, a decay 0..1."
@@ -103,9 +106,9 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     chosen = units.unseen(params.units, width, layer.name)
     base = int(rng.integers(2**63))
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
-    rate = params.rate or RATES[not classes]
+    steps, rate = params.steps or STEPS[not classes], params.rate or RATES[not classes]
     chains = params.chains or min(CHAINS[not classes], params.tries)
-    how = sampler.Walk(params.steps, (rate, 1e-10), decay=params.decay, tries=params.tries // chains)
+    how = sampler.Walk(steps, (rate, 1e-10), decay=params.decay, tries=params.tries // chains)
     # A unit's picture does not depend on its company.
     rngs = [np.random.default_rng([base, unit, chain]) for unit in chosen for chain in range(chains)]
     climbed = sampler.walk(net, layer, [unit for unit in chosen for _ in range(chains)], generator, how, rngs)
@@ -123,7 +126,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         "start": [float(value) for value in found.start],
         "probability": [float(value) for value in said.probability] if classes else None,
         "generator": {"inverts": generator.inverts, "source": generator.source, "digest": generator.digest},
-        "steps": params.steps,
+        "steps": steps,
         "rate": rate,
     }
     arrays = {"units": np.array(chosen), "images": images, "codes": found.codes[:, 0], "activation": found.activation}
