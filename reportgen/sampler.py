@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reportgen import hooks, rules
@@ -59,6 +59,10 @@ class Walked:
     start: NDArray[np.float32]  # M
     activation: NDArray[np.float32]  # M x steps
 
+    def only(self, chains: NDArray[np.int64]) -> Walked:
+        """What came of these chains."""
+        return Walked(*(getattr(self, part.name)[chains] for part in fields(self)))
+
 
 def walk(
     net: Net,
@@ -87,8 +91,7 @@ def walk(
         _walk(net, layer, units[i : i + at_once], generator, how, rngs[i : i + at_once], tuple(kept) or (how.steps,))
         for i in range(0, len(units), at_once)
     ]
-    names = ("codes", "images", "start", "activation")
-    found = Walked(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    found = Walked(*(np.concatenate([getattr(part, own.name) for part in parts]) for own in fields(Walked)))
     if not (np.isfinite(found.activation).all() and np.isfinite(found.images).all()):
         raise MethodError(
             f"Climbing {layer.name} of {net.card.arch} through the generator {generator.source} led to NaN or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 from pypdf import PdfReader
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from reportgen import generators
 
 REPOSITORY = Path(__file__).parent.parent
 HEAVY = ("torch", "torchvision", "matplotlib", "weasyprint", "sklearn", "scipy")
@@ -142,6 +147,23 @@ def test_two_cold_builds_give_the_same_bytes(built, tmp_path):
     first, second = tree(built / "site/tiny"), tree(tmp_path / "site/tiny")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_generator_whose_file_has_changed_paints_again(tmp_path):
+    own = tmp_path / "own.safetensors"
+    shutil.copy(generators.SHIPPED, own)
+    params = {"generator": own.name, "steps": 2, "tries": 1}
+    section = {"id": "dreams", "method": "dgn", "models": ["small"], "units": [3], "params": params}
+    spec = write_spec(tmp_path, images={}, sections=[section], outputs={"site": {}})
+    run("build", spec, folder=tmp_path, cache=tmp_path / "cache")
+    assert "nothing to do" in run("build", spec, folder=tmp_path, cache=tmp_path / "cache").stdout
+    tensors = load_file(own)
+    with safe_open(own, "np") as file:
+        words = file.metadata()
+    first = next(name for name, value in tensors.items() if value.ndim > 1)
+    save_file(tensors | {first: tensors[first] / 2}, own, words)
+    assert "nothing to do" not in run("build", spec, folder=tmp_path, cache=tmp_path / "cache").stdout
+    assert counts(tmp_path / "site/tiny")["computed"] == 1
 
 
 @pytest.mark.parametrize("damage", ["truncate", "garbage"])

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen import corrupt, images, palettes, scoring, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Method, Net, Panel, Scan
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,13 +150,10 @@ def _damaged(
     net: Net, data: Dataset, seen: Mapping[str, np.ndarray], params: Params, rng: np.random.Generator
 ) -> dict[str, Any]:
     """The share of right answers under each corruption, on pictures spread evenly over those whose class is known."""
-    import numpy as np
-
     from reportgen import answering
 
     kinds = [corrupt.parse(name) for name in params.corruptions]
-    count = min(params.corrupted, len(seen["places"])) if kinds else 0
-    chosen = np.linspace(0, len(seen["places"]) - 1, count).round().astype(int)
+    chosen = evenly(len(seen["places"]), params.corrupted if kinds else 0)
     places = [int(place) for place in seen["places"][chosen]]
     answers = answering.damaged(net, data, places, kinds, int(rng.integers(2**63)))  # pictures x corruptions
     targets = seen["targets"][chosen]
@@ -164,7 +162,7 @@ def _damaged(
         for kind, own in zip(kinds, answers.T, strict=True)
     ]
     untouched = scoring.share(seen["answers"][chosen, 0] == targets)
-    return {"pictures": count, "untouched": untouched, "rows": rows if count else []}
+    return {"pictures": len(chosen), "untouched": untouched, "rows": rows if chosen else []}
 
 
 def _mistakes(

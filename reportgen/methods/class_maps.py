@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen import map_panels, mapping, patterns, scoring, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Method, Net, Panel, Scan
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,7 +153,7 @@ def _first(artifact: Artifact) -> Panel:
     numbers, told = artifact.numbers, artifact.numbers["shown"]
     firsts = {entry["class"]: row for row, entry in reversed(list(enumerate(told)))}
     rows = sorted(firsts.values())
-    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(MOST_FIRST, len(rows))).round().astype(int))]
+    rows = [rows[i] for i in evenly(len(rows), MOST_FIRST)]
     tiles, means = [], numbers["pattern_classes"]
     for row in rows:
         picture, places, name = _picture(artifact, row), numbers["map_places"], told[row]["class"]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen import map_panels, mapping, patterns, wording
 from reportgen.errors import ImageError, MethodError, NotApplicable
 from reportgen.records import Artifact, Input, Method, Net, Panel
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,11 +88,8 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
 
 def _of_set(training: TrainingRun, count: int) -> list[Input]:
     """The first readable picture of each of some classes of the set; of all classes, so many are spread evenly."""
-    import numpy as np
-
     data, found = training.data, []
-    wanted = np.linspace(0, len(data.classes) - 1, min(count, len(data.classes))).round().astype(int)
-    for label in np.unique(wanted).tolist():
+    for label in evenly(len(data.classes), count):
         for place in (place for place, own in enumerate(data.labels) if own == label):
             try:
                 found.append(
@@ -144,18 +142,10 @@ def panels(artifact: Artifact) -> list[Panel]:
     return [_sheet(artifact), _answers(artifact), _lines(artifact)]
 
 
-def _columns(artifact: Artifact) -> list[int]:
-    """The places of the epochs that have room, first and last among them."""
-    import numpy as np
-
-    count = len(artifact.arrays["epochs"])
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_EPOCHS))})
-
-
 def _sheet(artifact: Artifact) -> Panel:
     import numpy as np
 
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact)
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, evenly(len(artifact.arrays["epochs"]), MOST_EPOCHS)
     tiles, labels = [], []
     for true, view, own in zip(numbers["true"], arrays["pictures"], arrays["maps"][:, columns], strict=True):
         picture = view.transpose(2, 0, 1) / 255  # 3 S S
@@ -183,7 +173,7 @@ def _sheet(artifact: Artifact) -> Panel:
 
 
 def _answers(artifact: Artifact) -> Panel:
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact)
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, evenly(len(artifact.arrays["epochs"]), MOST_EPOCHS)
     rows = []
     for name, own in zip(numbers["names"], arrays["probabilities"][:, columns], strict=True):
         rows.append((name, *(f"{numbers['classes'][int(one.argmax())]} {one.max():.0%}" for one in own)))

@@ -12,7 +12,8 @@ standard deviations, and the code shrunk a little after each step. A unit of a m
 ever fewer of them, so that the picture fills with what it answers to. The last picture is shown, not the strongest
 (Nguyen and others, 2016, whose rates are told in units of fc6; here a unit of code is a twelfth of the mean bound).
 Where a generator's file tells the centres of groups of photos with like codes, as ours does, $h$ begins near one, else
-as noise as in the paper; of `tries` the one that drives the unit furthest. A picture's layout may still be its group's.
+as noise as in the paper. Each of a unit's `chains` begins at the best of its share of the `tries`; the chain that gets
+furthest is shown. A picture's layout may still be its group's.
 
 Checked against the same steps written out in NumPy in double precision on a linear generator and a small net.
 """
@@ -30,7 +31,8 @@ from reportgen.records import Artifact, Input, Method, Net, Panel
 if TYPE_CHECKING:
     import numpy as np
 
-RATES = (0.01, 0.05)  # of classes and of hidden units
+STEPS, RATES = (50, 80), (0.01, 0.05)  # of classes, which all reach high soon, and of hidden units
+CHAINS = (1, 4)  # of the same; a hidden unit's climb may end on a low hill
 MOST_TILES = 25  # on the sheet
 MOST_LINES = 6  # more curves cannot be told apart
 
@@ -45,7 +47,10 @@ class Params:
         metadata={"doc": "all; 9 or {random: 9}: a seeded choice of nine; [3, 17]: those (of logits: classes)"},
     )
     generator: str = field(default=generators.DEFAULT, metadata={"doc": generators.DOC, "path": True})
-    steps: int = field(default=50, metadata={"doc": "steps up the gradient (the paper: 200, from noise)"})
+    steps: int | None = field(
+        default=None,
+        metadata={"doc": "steps up the gradient; default: 50 for classes, 80 for hidden units (the paper: 200)"},
+    )
     rate: float | None = field(
         default=None,
         metadata={
@@ -59,6 +64,13 @@ class Params:
     tries: int = field(
         default=128, metadata={"doc": "codes drawn to start from, of which the best is climbed; the paper draws one"}
     )
+    chains: int | None = field(
+        default=None,
+        metadata={
+            "doc": "climbs of each unit, each from the best of its share of the tries, of which the furthest is shown; "
+            "default: 1 for classes, 4 for hidden units (the paper: 1)"
+        },
+    )
     digest: str = field(
         init=False, default="", metadata={"doc": "not to be given: the SHA-256 of the generator's file"}
     )
@@ -69,8 +81,10 @@ class Params:
         object.__setattr__(self, "digest", generators.file_digest(self.generator))
         if self.tries < 1:
             raise MethodError(f"tries: {self.tries} is too few; at least one code is needed to start from.")
-        if self.steps < 1:
-            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 50 do for most units.")
+        if self.chains is not None and not 1 <= self.chains <= self.tries:
+            raise MethodError(f"chains: {self.chains} is out of range; right would be 1 to the {self.tries} tries.")
+        if self.steps is not None and self.steps < 1:
+            raise MethodError(f"steps: {self.steps} is too few; at least 1 is needed, and 80 do for most units.")
         if not ((self.rate is None or self.rate > 0) and 0 < self.decay <= 1):
             raise MethodError(
                 f"rate and decay: {self.rate} and {self.decay} do not fit; a rate is over 0, a decay 0..1."
@@ -91,11 +105,15 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
     width = ascent.width(net, layer, net.card.preprocess.size)
     chosen = units.unseen(params.units, width, layer.name)
     base = int(rng.integers(2**63))
-    rngs = [np.random.default_rng([base, unit]) for unit in chosen]  # a unit's picture does not depend on its company
     classes = layer.name == net.card.aliases.get("logits") and width == len(net.classes)
-    rate = params.rate or (RATES[0] if classes else RATES[1])
-    how = sampler.Walk(params.steps, (rate, 1e-10), decay=params.decay, tries=params.tries)
-    found = sampler.walk(net, layer, chosen, generator, how, rngs)
+    steps, rate = params.steps or STEPS[not classes], params.rate or RATES[not classes]
+    chains = params.chains or min(CHAINS[not classes], params.tries)
+    how = sampler.Walk(steps, (rate, 1e-10), decay=params.decay, tries=params.tries // chains)
+    # A unit's picture does not depend on its company.
+    rngs = [np.random.default_rng([base, unit, chain]) for unit in chosen for chain in range(chains)]
+    climbed = sampler.walk(net, layer, [unit for unit in chosen for _ in range(chains)], generator, how, rngs)
+    best = climbed.activation[:, -1].reshape(-1, chains).argmax(1) + chains * np.arange(len(chosen))  # U
+    found = climbed.only(best)
     images = found.images[:, 0]  # U 3 H W
     said = seeing.judged(net, layer, chosen, images)
     numbers = {
@@ -108,7 +126,7 @@ def _artifact(net: Net, params: Params, rng: np.random.Generator) -> Artifact:
         "start": [float(value) for value in found.start],
         "probability": [float(value) for value in said.probability] if classes else None,
         "generator": {"inverts": generator.inverts, "source": generator.source, "digest": generator.digest},
-        "steps": params.steps,
+        "steps": steps,
         "rate": rate,
     }
     arrays = {"units": np.array(chosen), "images": images, "codes": found.codes[:, 0], "activation": found.activation}
@@ -198,7 +216,7 @@ METHOD = Method(
     caption="The picture a generator paints for the code that drives a unit far.",
     citation="nguyen2016",
     scope="net",
-    version=1,
+    version=2,
     params=Params,
     run=run,
     panels=panels,

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen import patterns, units, wording
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,13 +122,6 @@ def panels(artifact: Artifact) -> list[Panel]:
     return [*shown, _answers(artifact)]
 
 
-def _columns(epochs: np.ndarray) -> list[int]:
-    """The places of the epochs that have room, first and last among them."""
-    import numpy as np
-
-    return sorted({round(place) for place in np.linspace(0, len(epochs) - 1, min(len(epochs), MOST_EPOCHS))})
-
-
 def _heads(epochs: Sequence[int]) -> tuple[str, ...]:
     """Of columns that are narrow."""
     return (f"epoch {epochs[0]}", *(str(epoch) for epoch in epochs[1:]))
@@ -138,7 +132,7 @@ def _sheet(artifact: Artifact) -> Panel:
 
     from reportgen import patch_blocks
 
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["epochs"])
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, evenly(len(artifact.arrays["epochs"]), MOST_EPOCHS)
     fires = arrays["activations"][:MOST_ROWS, columns] > 0  # U E
     patches = patch_blocks.pictures(arrays["patches"][:MOST_ROWS, columns], fires)  # U E 3 h w
     back = patch_blocks.around_grey(arrays["projections"][:MOST_ROWS, columns])
@@ -194,7 +188,7 @@ def _maps(artifact: Artifact) -> Panel:
 
     from reportgen import project
 
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["epochs"])
+    arrays, numbers, columns = artifact.arrays, artifact.numbers, evenly(len(artifact.arrays["epochs"]), MOST_EPOCHS)
     photos = arrays["fixed"][:MOST_ROWS] / np.float32(255)  # P 3 s s
     side = photos.shape[-1]
     scale = side / numbers["size"]
@@ -223,7 +217,8 @@ def _maps(artifact: Artifact) -> Panel:
 
 
 def _answers(artifact: Artifact) -> Panel:
-    arrays, numbers, columns = artifact.arrays, artifact.numbers, _columns(artifact.arrays["answer_epochs"])
+    arrays, numbers = artifact.arrays, artifact.numbers
+    columns = evenly(len(arrays["answer_epochs"]), MOST_EPOCHS)
     classes, given = numbers["classes"], arrays["probabilities"]  # P A K
     epochs = [int(arrays["answer_epochs"][column]) for column in columns]
     rows = []

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import NotApplicable
 from reportgen.records import Artifact, Method, Net, Panel, Scan
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     filters = read.folded.cpu().numpy()  # C 3 k k
     measured = first_layer.measure(filters)
     places = np.sort(partial["places"])
-    places = places[np.unique(np.linspace(0, len(places) - 1, PICTURES).round().astype(int))]
+    places = places[evenly(len(places), PICTURES)]
     pictures = [data.load(int(place)).picture for place in places]
     aliased = [sampling.aliased_shares(net, pictures, layer) for layer in (first, second)]  # C, U
     fires = partial["activations"][:, 0] > 0  # U

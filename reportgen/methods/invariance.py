@@ -28,6 +28,7 @@ from weakref import WeakKeyDictionary
 from reportgen import images
 from reportgen.errors import MethodError, nearest
 from reportgen.records import Artifact, Input, Method, Net, Panel, Picture, Preprocess
+from reportgen.spread import evenly
 from reportgen.targets import resolve_target
 from reportgen.transform import KINDS, Kind, as_input
 
@@ -110,7 +111,7 @@ def run(net: Net, inputs: Sequence[Input], params: Params, rngs: Sequence[np.ran
         own, probabilities[n, k] = _pass(net, moved, layer)
         distances[n, k] = _lengths(own - features[n])
     unrelated = _unrelated(net, layer)
-    shown = sorted({round(k) for k in np.linspace(0, len(values) - 1, TILES)})
+    shown = evenly(len(values), TILES)
     return [
         Artifact(
             {

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from reportgen import patterns, wording
 from reportgen.errors import NotApplicable
 from reportgen.records import Artifact, Input, Method, Net, Panel
+from reportgen.spread import evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,10 +137,7 @@ def _courses(artifact: Artifact) -> Panel:
 
     arrays, numbers = artifact.arrays, artifact.numbers
     order, epochs = _order(numbers), arrays["epochs"]
-    rows, columns = (
-        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-        for count, most in ((len(order), MOST_ROWS), (len(epochs), MOST_COLUMNS))
-    )
+    rows, columns = (evenly(count, most) for count, most in ((len(order), MOST_ROWS), (len(epochs), MOST_COLUMNS)))
     shown = [order[row] for row in rows]
     mean = arrays["accuracy"].mean(axis=0).T[shown][:, columns]  # k e
     first, last = numbers["classes"][shown[0]], numbers["classes"][shown[-1]]

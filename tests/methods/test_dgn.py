@@ -9,7 +9,7 @@ import reportgen
 from reportgen import cells, generators
 from reportgen.errors import MethodError, NotApplicable, SpecError
 from reportgen.methods import method
-from reportgen.records import Artifact
+from reportgen.records import Artifact, Input
 from reportgen.spec import params_for, read_spec
 from tests import tiny
 
@@ -33,6 +33,22 @@ def test_dgn_gives_a_picture_and_a_code_per_unit_and_the_same_bytes_for_the_same
     assert not np.allclose(one.arrays["images"], other.arrays["images"])
     assert one.arrays["images"].min() >= 0
     assert one.arrays["images"].max() <= 1
+
+
+def test_of_several_chains_the_furthest_is_shown_and_the_company_of_a_unit_does_not_count():
+    net, dgn = tiny.tiny_net("branching"), method("dgn")
+
+    def climbed(units, chains):
+        how = {"layer": "logits", "units": units, "generator": "random", "steps": 4, "tries": 3 * chains}
+        numbers = np.random.default_rng(5)
+        (artifact,) = dgn.run(net, [Input()], dgn.params(**how, chains=chains), [numbers])
+        return artifact.arrays
+
+    one, best, alone = climbed([0, 1, 2, 5], 1), climbed([0, 1, 2, 5], 6), climbed([5], 6)
+    assert (best["activation"][:, -1] >= one["activation"][:, -1] - 1e-6).all(), "the first chain is the same"
+    assert (best["activation"][:, -1] > one["activation"][:, -1] + 1e-4).any()
+    np.testing.assert_allclose(best["activation"][:, -1], best["reached"], atol=1e-3)
+    np.testing.assert_allclose(alone["codes"][0], best["codes"][3], atol=1e-5)
 
 
 def test_ppgn_gives_samples_of_several_chains_that_differ():
@@ -121,6 +137,7 @@ def test_a_net_of_another_precision_is_climbed_in_its_own(precision):
     [
         ("dgn", {"units": [1, 6]}, "has no unit 6: its 6 units are numbered from 0 to 5"),
         ("dgn", {"steps": 0}, "steps: 0 is too few"),
+        ("dgn", {"chains": 9, "tries": 8}, "chains: 9 is out of range; right would be 1 to the 8 tries"),
         ("dgn", {"decay": 1.5}, "rate and decay: .* do not fit"),
         ("dgn", {"generator": "nowhere.pt"}, r"there is no file nowhere\.pt"),
         ("ppgn", {"generator": "nowhere.pt"}, r"there is no file nowhere\.pt"),
