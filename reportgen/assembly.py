@@ -19,6 +19,7 @@ from reportgen.publish import new_folder
 from reportgen.records import Filled, Net
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
+from reportgen.templating import beside
 from reportgen.unchanged import recheck, remember
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _publish(
     report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
     findings: list[str] = []
     try:
-        with new_folder(folder) as fresh:
+        with new_folder(folder) as fresh, beside(plan.spec.path):
             watcher.say("drawing the site")
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)

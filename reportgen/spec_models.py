@@ -58,6 +58,12 @@ def _checked_links(links: dict[str, str]) -> dict[str, str]:
     return links
 
 
+def _checked_site_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w.~%-]+)*/?", value, re.ASCII):
+        raise ValueError("should be the address of the report's front page, such as https://example.org/report/")
+    return f"{value.rstrip('/')}/" if value else ""
+
+
 def _checked_size(value: str) -> str:
     if page_size(value) is None:
         raise ValueError(
@@ -76,6 +82,7 @@ Many = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 """A list of texts, or one text that stands for a list of one."""
 IsoDate = Annotated[str, AfterValidator(_checked_date)]
 Links = Annotated[dict[str, str], AfterValidator(_checked_links)]
+SiteUrl = Annotated[str, AfterValidator(_checked_site_url)]
 Size = Annotated[str, AfterValidator(_checked_size)]
 Length = Annotated[str, AfterValidator(_checked_length)]
 
@@ -240,6 +247,7 @@ class Spec(Part):
     summary: str = ""
     tags: Many = ()
     links: Links = {}
+    site_url: SiteUrl = ""  # where the site will be published: for canonical links, cards of social media, sitemap.xml
     featured: Featured | None = None
     references: Path | None = None  # a BibTeX file
     acknowledgements: str = ""
