@@ -16,6 +16,7 @@ from reportgen.errors import RenderError, SpecError, nearest
 from reportgen.housekeeping import verify
 from reportgen.plan import Plan, make_plan
 from reportgen.publish import new_folder
+from reportgen.publishing import GENERATOR
 from reportgen.records import Filled, Net
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from reportgen.report import Report
 
 log = logging.getLogger(__name__)
-
-GENERATOR = b'<meta name="generator" content="reportgen'  # in every page we write
 
 
 def assemble(
