@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,7 +41,7 @@ def assemble(
     recheck(folder, store)  # first of all: a plan reads what was trained
     plan = prepare(spec, store, options, watcher)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
-    if built.published and not built.failed:
+    if built.published and not built.failed and not built.without_prints:
         remember(plan, path, folder, store, options.only, options.device)
     if listed and built.published:
         _refresh_list(folder.parent)
@@ -106,7 +107,8 @@ def _attempt(plan: Plan, store: Store, options: Options, watcher: Progress, fold
         return built
     findings = _publish(plan, filled, store, options, watcher, folder, started)
     published = not (options.strict and findings)
-    return replace(built, findings=findings, published=published, seconds=_since(started))
+    lacking = published and not options.prints and bool(_prints(plan.spec))
+    return replace(built, findings=findings, published=published, seconds=_since(started), without_prints=lacking)
 
 
 def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> tuple[Filled, ...]:
@@ -176,7 +178,10 @@ def _publish(
             watcher.say("drawing the site")
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)
-            findings = _make_prints(report, blocks, watcher, fresh)
+            if options.prints:
+                findings = _make_prints(report, blocks, watcher, fresh)
+            else:
+                _keep_prints(plan.spec, folder, fresh)
             if options.strict and findings:
                 raise _Withheld
             _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
@@ -202,6 +207,19 @@ def _make_prints(report: Report, blocks: Sequence[Block], watcher: Progress, fre
         watcher.say("writing the report as one file")
         make_single(report, blocks, asked.single, fresh)
     return findings
+
+
+def _prints(spec: Spec) -> list[str]:
+    """The files that are made for paper and mail."""
+    asked = spec.outputs
+    files = {"poster.pdf": asked.poster, "handout.pdf": asked.handout, "single.html": asked.single}
+    return [name for name, output in files.items() if output is not None]
+
+
+def _keep_prints(spec: Spec, old: Path, fresh: Path) -> None:
+    for name in _prints(spec):
+        if (old / name).is_file():
+            shutil.copyfile(old / name, fresh / name)
 
 
 class _Withheld(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reportgen.cli_common import AllowCode, Cache, Device, Offline, Strict, Threads, progress, state, tell
+from reportgen.cli_common import AllowCode, Cache, Device, Offline, SpecFile, Strict, Threads, progress, state, tell
 from reportgen.errors import SpecError
 
 if TYPE_CHECKING:
@@ -20,9 +21,30 @@ Out = Annotated[Path | None, typer.Option(help="folder of the report (default: s
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the program."""
-    for command in (publish,):
+    for command in (serve, publish):
         app.command()(command)
     app.add_typer(export_app, name="export")
+
+
+def serve(
+    spec: SpecFile,
+    port: Annotated[int | None, typer.Option(help="port of 127.0.0.1 (default: the first free one from 8000)")] = None,
+    out: Out = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    offline: Offline = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Show the report on this machine, and build it anew when spec, texts, pictures or templates change."""
+    from reportgen.building import Options
+    from reportgen.rebuilding import serve as serve_report
+
+    options = Options(cache, device, threads, offline, allow_code=allow_code)
+    with contextlib.suppress(KeyboardInterrupt):
+        serve_report(spec, out, port, options, progress(), tell, lambda text: typer.echo(text, err=True))
+        return
+    typer.echo("reportgen: no longer served", err=True)
 
 
 def publish(
