@@ -11,12 +11,10 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from reportgen import templating
 from reportgen.building import Built, Options, Progress, Quiet, build, report_folder
@@ -115,8 +113,7 @@ class Paper:
         self.command += [name for name, wanted in flags.items() if wanted]
         self.say = say
         self._due: float | None = None  # when to begin
-        self._child: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None
+        self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Paper:
         """Itself; nothing is made yet."""
@@ -133,13 +130,17 @@ class Paper:
     def tend(self) -> None:
         """Begins what is due, and tells what became of what was begun; never waits."""
         if self._due is not None and time.monotonic() >= self._due:
-            self._due, self._said = None, tempfile.TemporaryFile()
+            self._due = None
             # a session of its own: Ctrl-C in the terminal is for us, and we end it
-            self._child = subprocess.Popen(self.command, stderr=self._said, start_new_session=True)
+            self._child = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, start_new_session=True)
             with contextlib.suppress(OSError, AttributeError):  # what somebody waits for comes first
                 os.setpriority(os.PRIO_PROCESS, self._child.pid, 10)
         if self._child is not None and self._child.poll() is not None:
-            self._tell()
+            _, said = self._child.communicate()
+            self._child = None
+            for line in said.splitlines():
+                self.say(line)
+            self.say("what is for paper is up to date")
 
     def give_up(self) -> None:
         """End it, whatever it is doing; the report stays whole."""
@@ -147,18 +148,5 @@ class Paper:
         if self._child is None:
             return
         self._child.terminate()
-        self._child.wait()
-        self._close()
-
-    def _tell(self) -> None:
-        assert self._said is not None
-        self._said.seek(0)
-        for line in self._said.read().decode(errors="replace").splitlines():
-            self.say(line)
-        self._close()
-        self.say("what is for paper is up to date")
-
-    def _close(self) -> None:
-        if self._said is not None:
-            self._said.close()
-        self._child = self._said = None
+        self._child.communicate()
+        self._child = None
