@@ -21,9 +21,24 @@ Out = Annotated[Path | None, typer.Option(help="folder of the report (default: s
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the program."""
-    for command in (serve, publish):
+    for command in (new, serve, publish):
         app.command()(command)
     app.add_typer(export_app, name="export")
+
+
+def new(
+    name: Annotated[Path, typer.Argument(help="folder of the new report; its name is the spec's", show_default=False)],
+    images: Annotated[
+        Path | None, typer.Option(help="folder of the pictures (default: photos of scikit-image)")
+    ] = None,
+) -> None:
+    """Start a report from a folder of pictures: a spec with comments, and texts to write on."""
+    from reportgen.starting import start
+
+    started = start(name, images)
+    for reason in started.skipped:
+        typer.echo(f"left out: {reason}", err=True)
+    _say(f"{started.spec}: {started.pictures} pictures. `reportgen serve {started.spec}` shows it while you write.")
 
 
 def serve(

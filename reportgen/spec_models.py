@@ -296,10 +296,10 @@ class Spec(Part):
     def content(self) -> dict[str, Any]:
         """Everything that decides the report but the models' and images' files, without a path of this machine."""
         values = self.model_dump(mode="json")
-        values["references"] = _file_digest(self.references)
+        values["references"] = file_digest(self.references)
         for name, model in self.models.items():
             if isinstance(model.classes, Path):
-                values["models"][name]["classes"] = _file_digest(model.classes)
+                values["models"][name]["classes"] = file_digest(model.classes)
         return values
 
     def __eq__(self, other: object) -> bool:
@@ -309,5 +309,6 @@ class Spec(Part):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _file_digest(path: Path | None) -> str | None:
+def file_digest(path: Path | None) -> str | None:
+    """The SHA-256 of a file that a spec names; None where there is none."""
     return sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None

@@ -201,8 +201,16 @@ def project(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["spec.yaml", "base.yaml", "texts/intro.md", "photos/dog.jpg", "photos/new.png", "late.png", "templates/site/a.html"],
-)  # fmt: skip
+    [
+        "spec.yaml",
+        "base.yaml",
+        "texts/intro.md",
+        "photos/dog.jpg",
+        "photos/new.png",
+        "late.png",
+        "templates/site/a.html",
+    ],
+)
 def test_a_change_of_anything_a_report_is_made_of_is_seen(project, name):
     watch = Watch(project / "spec.yaml")
     before = watch.stamps()
