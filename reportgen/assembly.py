@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from reportgen import __version__, models, trained
 from reportgen.building import Built, Options, Progress, Quiet
-from reportgen.errors import RenderError, SpecError, nearest
+from reportgen.errors import ModelError, RenderError, SpecError, nearest
 from reportgen.housekeeping import verify
 from reportgen.plan import Plan, make_plan
 from reportgen.publish import new_folder
+from reportgen.publishing import GENERATOR
 from reportgen.records import Filled, Net
+from reportgen.remembered import has_torch
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
+from reportgen.templating import beside
 from reportgen.unchanged import recheck, remember
 
 if TYPE_CHECKING:
@@ -26,8 +30,6 @@ if TYPE_CHECKING:
     from reportgen.report import Report
 
 log = logging.getLogger(__name__)
-
-GENERATOR = b'<meta name="generator" content="reportgen'  # in every page we write
 
 
 def assemble(
@@ -40,7 +42,7 @@ def assemble(
     recheck(folder, store)  # first of all: a plan reads what was trained
     plan = prepare(spec, store, options, watcher)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
-    if built.published and not built.failed:
+    if built.published and not built.failed and not built.without_prints:
         remember(plan, path, folder, store, options.only, options.device)
     if listed and built.published:
         _refresh_list(folder.parent)
@@ -106,7 +108,8 @@ def _attempt(plan: Plan, store: Store, options: Options, watcher: Progress, fold
         return built
     findings = _publish(plan, filled, store, options, watcher, folder, started)
     published = not (options.strict and findings)
-    return replace(built, findings=findings, published=published, seconds=_since(started))
+    lacking = published and not options.prints and bool(_prints(plan.spec))
+    return replace(built, findings=findings, published=published, seconds=_since(started), without_prints=lacking)
 
 
 def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> tuple[Filled, ...]:
@@ -119,7 +122,10 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
         also = {other.id for cell in wanted for other in (*cell.uses.values(), *cell.beside.values())}
         kept = also | {cell.id for cell in wanted}
         asked = replace(plan, cells=tuple(c for c in plan.cells if c.id in kept))
-    missing = {c.key for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None}
+    lacking = [c for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None]
+    missing = {c.key for c in lacking}
+    if missing and not has_torch():
+        raise ModelError(_needs_torch([c.id.lstrip(".") for c in lacking]))
     threads = options.threads
 
     def load(model: str) -> Net:
@@ -132,6 +138,16 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
     finally:
         watcher.stop()
     return filled if asked is plan else _with_left_out(plan, filled, store, options.only)
+
+
+def _needs_torch(cells: Sequence[str]) -> str:
+    """What is to be said where something is to be computed and torch is missing."""
+    shown = ", ".join(cells[:8]) + (f" and {len(cells) - 8} more" if len(cells) > 8 else "")
+    return (
+        f"torch is not installed here, and {len(cells)} cells are not in the cache: {shown}. A report is drawn anew "
+        "without torch where all its cells are there. Build it where torch is installed and bring its cache here "
+        "(--cache), or install torch."
+    )
 
 
 def _with_left_out(plan: Plan, filled: tuple[Filled, ...], store: Store, only: str) -> tuple[Filled, ...]:
@@ -172,11 +188,14 @@ def _publish(
     report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
     findings: list[str] = []
     try:
-        with new_folder(folder) as fresh:
+        with new_folder(folder) as fresh, beside(plan.spec.path):
             watcher.say("drawing the site")
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)
-            findings = _make_prints(report, blocks, watcher, fresh)
+            if options.prints:
+                findings = _make_prints(report, blocks, watcher, fresh)
+            else:
+                _keep_prints(plan.spec, folder, fresh)
             if options.strict and findings:
                 raise _Withheld
             _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
@@ -204,6 +223,19 @@ def _make_prints(report: Report, blocks: Sequence[Block], watcher: Progress, fre
     return findings
 
 
+def _prints(spec: Spec) -> list[str]:
+    """The files that are made for paper and mail."""
+    asked = spec.outputs
+    files = {"poster.pdf": asked.poster, "handout.pdf": asked.handout, "single.html": asked.single}
+    return [name for name, output in files.items() if output is not None]
+
+
+def _keep_prints(spec: Spec, old: Path, fresh: Path) -> None:
+    for name in _prints(spec):
+        if (old / name).is_file():
+            shutil.copyfile(old / name, fresh / name)
+
+
 class _Withheld(Exception):
     """The report is finished, but --strict keeps it from being published."""
 
@@ -220,13 +252,12 @@ def _device(plan: Plan, filled: tuple[Filled, ...], options: Options) -> str:
 def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seconds: float) -> None:
     """The only file with a clock: device, versions, seconds and cache hits of this build."""
     import platform
-    from importlib.metadata import version
 
     packages = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "weasyprint")
     facts = {
         "reportgen": __version__,
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        "versions": {package: found for package in packages if (found := _version(package))},
         "device": device,
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 2),
@@ -238,6 +269,16 @@ def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seco
         "seconds_by_cell": {f.cell.id: round(f.seconds, 4) for f in filled if not f.cached and f.seconds},
     }
     (fresh / "build.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _version(package: str) -> str:
+    """The version of a package, or an empty text where it is not installed, as torch need not be to draw anew."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _refresh_list(root: Path) -> None:

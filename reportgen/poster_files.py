@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from reportgen import fonts, images, palettes, tiles
 from reportgen.errors import ImageError, RenderError
 from reportgen.poster_corner import Logo
-from reportgen.templating import templates_dir
+from reportgen.templating import files_of
 from reportgen.typesetter import Attached
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def lay_out(report: Report, options: PrintOutput, address: str, build: Path) -> 
         (build / "fonts" / name).write_bytes(data)
     faces = [fonts.font_faces("fonts/", "ttf"), *_own_fonts(report, options.fonts, build)]
     (build / "fonts.css").write_text("\n".join(faces), encoding="utf-8")
-    for file in (templates_dir() / "poster").glob("*.css"):
-        (build / file.name).write_bytes(file.read_bytes())
+    for name, file in files_of("poster", ".css").items():
+        (build / name).write_bytes(file.read_bytes())
     for kind in (palettes.ONE_SIDED, palettes.SIGNED):
         strip = palettes.colormap(kind)[None].repeat(40, axis=0)
         (build / f"legend-{kind}.jpg").write_bytes(jpeg(tiles.resize(strip, 480, 72)))

@@ -16,7 +16,7 @@ from reportgen.pages import image_name, model_name
 from reportgen.poster import chosen
 from reportgen.poster_words import cited, nets_table, words_of
 from reportgen.site_tables import numbers_table
-from reportgen.templating import environment, templates_dir
+from reportgen.templating import environment, file_of
 from reportgen.texts import report_texts
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _style(report: Report) -> str:
     rules = fonts.font_faces("", "woff2")
     for name, data in fonts.web_fonts(report.store).items():
         rules = rules.replace(f'url("{name}")', f'url("data:font/woff2;base64,{base64.b64encode(data).decode()}")')
-    own = (templates_dir() / "single" / "style.css").read_text(encoding="utf-8")
+    own = file_of("single", "style.css").read_text(encoding="utf-8")
     marks = [_mark(index) for index in range(len(report.spec.models))]
     return "\n".join([rules, own, *marks])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from reportgen import site_compare, site_data, site_quiz, site_search
+from reportgen import site_compare, site_data, site_quiz, site_search, site_shared
 from reportgen.bibliography import format_reference
 from reportgen.pages import Block, Row, image_name
 from reportgen.site_assets import Photo, write_assets, write_photos
@@ -43,16 +43,19 @@ def write_site(report: Report, blocks: Sequence[Block], folder: Path) -> None:
     """All files of the site but poster.pdf and build.json, into an empty folder. Raises RenderError, OSError."""
     write_assets(report, blocks, folder)
     photos = write_photos(report, folder)
-    site = Site(report, blocks, photos)
+    site = Site(report, blocks, photos, site_shared.write_card(report, blocks, folder))
     site.units.write(folder)
     site.figures.write(folder)
     (folder / site_search.FILE).write_text(site_search.script("reportgenIndex", site.search.index()), encoding="utf-8")
     site_compare.write_compare(report, blocks, folder)
     if site.quiz:
         site_quiz.write_quiz(report, site.quiz, folder)
+    written = []
     for path, html in site.pages():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(html, encoding="utf-8")
+        written.append(path)
+    site_shared.write_published(report, written, folder)
     facts = site_data.report_json(report, blocks)
     text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
@@ -79,8 +82,10 @@ def write_list(root: Path, reports: Sequence[tuple[str, Mapping[str, Any]]]) -> 
 class Site:
     """The pages of one report as HTML."""
 
-    def __init__(self, report: Report, blocks: Sequence[Block], photos: Mapping[str, Photo]) -> None:
-        self.report, self.photos = report, photos
+    def __init__(
+        self, report: Report, blocks: Sequence[Block], photos: Mapping[str, Photo], card_alt: str = ""
+    ) -> None:
+        self.report, self.photos, self.card_alt = report, photos, card_alt
         self.blocks = {block.section: block for block in blocks}
         self.texts: Texts = report_texts(report)
         self.hanger = Hanger(report, self.texts.number)
@@ -292,6 +297,7 @@ class Site:
                 chapters_at=self.sections,
                 unit_pages=self.unit_pages,
                 references=cited,
+                shared=site_shared.shared_values(spec.site_url, path, self.card_alt),
                 **({"photos": self.photos} | values),
             )
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from reportgen import encode, fonts, palettes, tiles
 from reportgen.figures import WIDTH
 from reportgen.pages import Block, image_name
-from reportgen.templating import templates_dir
+from reportgen.templating import file_of, own_extras
 
 if TYPE_CHECKING:
     from reportgen.report import Report
@@ -49,7 +49,9 @@ def write_assets(report: Report, blocks: Sequence[Block], folder: Path) -> None:
     assets.mkdir(parents=True, exist_ok=True)
     write_style(report.store, assets)
     for name in PLAIN_FILES:
-        (assets / name).write_bytes((templates_dir() / "site" / name).read_bytes())
+        (assets / name).write_bytes(file_of("site", name).read_bytes())
+    for path in own_extras("site"):  # a logo, say, that the user's templates name
+        (assets / path.name).write_bytes(path.read_bytes())
     if report.spec.path.is_file():
         (assets / "spec.yaml").write_bytes(report.spec.path.read_bytes())
     else:  # a spec made in Python has no file
@@ -64,7 +66,7 @@ def write_style(store: Store | None, assets: Path) -> None:
     faces = fonts.web_fonts(store)
     for name, data in faces.items():
         (assets / name).write_bytes(data)
-    style = (templates_dir() / "site" / "style.css").read_text(encoding="utf-8")
+    style = file_of("site", "style.css").read_text(encoding="utf-8")
     parts = [fonts.font_faces("", "woff2"), style, mark_rules()]
     (assets / "style.css").write_text("\n".join(parts), encoding="utf-8")
 

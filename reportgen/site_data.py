@@ -29,6 +29,7 @@ def report_json(report: Report, blocks: Sequence[Block]) -> dict[str, Any]:
         "authors": list(spec.authors),
         "date": spec.date,
         "summary": spec.summary,
+        "site_url": spec.site_url or None,
         "poster": "poster.pdf" if spec.outputs.poster is not None else None,
         "models": {name: _model(report, name, report.cards[name]) for name in spec.models},
         "images": {name: _image(report, name) for name in spec.images},

@@ -73,6 +73,10 @@ class Front:
         method = block.method
         return {"label": section.title, "href": href, "note": method.caption if method else "", "tiles": tiles}
 
+    def featured(self) -> dict[str, Any] | None:
+        """The pictures that stand for the report, with their caption and where they lead; None where there are none."""
+        return self._featured(self._first_image())
+
     def _featured(self, image: str | None) -> dict[str, Any] | None:
         asked = self.report.spec.featured
         sections = [s.id for s in self.report.spec.sections if s.method]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from reportgen.datasets import source_problem
 from reportgen.errors import nearest
+from reportgen.nets.archs import torchvision_archs
 from reportgen.records import Method
 from reportgen.spec_models import (
     ID,
@@ -137,6 +138,8 @@ def _check_archs(source: Source, archs: list[str]) -> None:
     for name, model in source.named("models").items():
         for key in ("arch", "fallback"):
             arch = model.get(key)
+            if not torchvision_archs():  # not installed: its names are unknown, and the store may know the net
+                continue
             if isinstance(arch, str) and ":" not in arch and arch not in archs:
                 source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
 

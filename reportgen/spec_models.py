@@ -58,6 +58,12 @@ def _checked_links(links: dict[str, str]) -> dict[str, str]:
     return links
 
 
+def _checked_site_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w.~%-]+)*/?", value, re.ASCII):
+        raise ValueError("should be the address of the report's front page, such as https://example.org/report/")
+    return f"{value.rstrip('/')}/" if value else ""
+
+
 def _checked_size(value: str) -> str:
     if page_size(value) is None:
         raise ValueError(
@@ -76,6 +82,7 @@ Many = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 """A list of texts, or one text that stands for a list of one."""
 IsoDate = Annotated[str, AfterValidator(_checked_date)]
 Links = Annotated[dict[str, str], AfterValidator(_checked_links)]
+SiteUrl = Annotated[str, AfterValidator(_checked_site_url)]
 Size = Annotated[str, AfterValidator(_checked_size)]
 Length = Annotated[str, AfterValidator(_checked_length)]
 
@@ -240,6 +247,7 @@ class Spec(Part):
     summary: str = ""
     tags: Many = ()
     links: Links = {}
+    site_url: SiteUrl = ""  # where the site will be published: for canonical links, cards of social media, sitemap.xml
     featured: Featured | None = None
     references: Path | None = None  # a BibTeX file
     acknowledgements: str = ""
@@ -288,10 +296,10 @@ class Spec(Part):
     def content(self) -> dict[str, Any]:
         """Everything that decides the report but the models' and images' files, without a path of this machine."""
         values = self.model_dump(mode="json")
-        values["references"] = _file_digest(self.references)
+        values["references"] = file_digest(self.references)
         for name, model in self.models.items():
             if isinstance(model.classes, Path):
-                values["models"][name]["classes"] = _file_digest(model.classes)
+                values["models"][name]["classes"] = file_digest(model.classes)
         return values
 
     def __eq__(self, other: object) -> bool:
@@ -301,5 +309,6 @@ class Spec(Part):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _file_digest(path: Path | None) -> str | None:
+def file_digest(path: Path | None) -> str | None:
+    """The SHA-256 of a file that a spec names; None where there is none."""
     return sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
