@@ -242,7 +242,7 @@ def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seco
 
 def _refresh_list(root: Path) -> None:
     """Write site/index.html anew: the list of the reports that lie there. A page that is not ours is left alone."""
-    from reportgen.site import write_list
+    from reportgen.site_list import write_list
 
     index = root / "index.html"
     if index.is_file() and GENERATOR not in index.read_bytes():
