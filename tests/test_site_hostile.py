@@ -55,7 +55,8 @@ def test_pages_show_the_words_as_they_stand_and_hold_no_code_of_theirs(trees):
         for element in tree.iter():
             for name, value in element.attrib.items():
                 assert not str(name).startswith("on"), path
-                assert not re.match(r"\s*(javascript|data|vbscript):", str(value), re.IGNORECASE), (path, value)
+                if name in ("href", "src"):
+                    assert re.match(r"https://|#|[\w./-]+$|[\w./-]+#", value), (path, value)
             if element.tag == "script":
                 source = element.attrib["src"].rpartition("/")[2]
                 assert source in SCRIPTS or re.fullmatch(r"points\.a\.map\.js", source), path
