@@ -283,7 +283,7 @@ def _version(package: str) -> str:
 
 def _refresh_list(root: Path) -> None:
     """Write site/index.html anew: the list of the reports that lie there. A page that is not ours is left alone."""
-    from reportgen.site import write_list
+    from reportgen.site_list import write_list
 
     index = root / "index.html"
     if index.is_file() and GENERATOR not in index.read_bytes():

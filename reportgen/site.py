@@ -25,7 +25,7 @@ from reportgen.site_method import method_values
 from reportgen.site_netmap import make_map
 from reportgen.site_search import Search
 from reportgen.site_tables import numbers_table
-from reportgen.site_text import calendar, card_facts, doc_paragraphs, layer_table
+from reportgen.site_text import card_facts, doc_paragraphs, layer_table
 from reportgen.site_units import Units
 from reportgen.templating import environment
 from reportgen.texts import Texts, plain_text, report_texts
@@ -63,20 +63,6 @@ def write_site(report: Report, blocks: Sequence[Block], folder: Path) -> None:
     for filled in report.filled:
         if filled.status == "ok":
             (folder / "data" / f"{filled.cell.id}.npz").write_bytes(site_data.arrays_of(report, filled))
-
-
-def write_list(root: Path, reports: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """index.html in the folder of all reports: title, date, summary and link of each; newest first."""
-    root.mkdir(parents=True, exist_ok=True)
-    shown = []
-    for name, facts in sorted(reports, key=lambda one: (one[1].get("date") or "", one[0]), reverse=True):
-        entry = {"title": facts["title"], "href": f"{name}/index.html", "date": calendar(facts.get("date"))}
-        summary = plain_text(facts.get("summary") or "")
-        poster = f"{name}/poster.pdf" if (root / name / "poster.pdf").is_file() else ""
-        shown.append({**entry, "summary": summary, "poster": poster})
-    style = next((f"{name}/assets/style.css" for name, _ in reports), "")
-    html = environment("site").get_template("list.html").render(reports=shown, style=style)
-    (root / "index.html").write_text(html, encoding="utf-8")
 
 
 class Site:

@@ -26,6 +26,7 @@ PLAIN_FILES = (
     "search.js",
     "explore.js",
     "map.js",
+    "icon.svg",
 )
 
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from reportgen.report import Report
     from reportgen.spec import SectionSpec
 
+OUTPUTS = (  # that lie beside the site when a spec asks for them: name in the spec, words, file
+    ("poster", "Poster (PDF)", "poster.pdf"),
+    ("handout", "Handout (PDF)", "handout.pdf"),
+    ("single", "All on one page", "single.html"),
+)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -42,7 +48,7 @@ class Front:
         bare = [s for s in spec.sections if not s.method and self.texts.sections[s.id]]
         texts = [{"id": s.id, "title": s.title, "html": Markup(self.texts.sections[s.id])} for s in bare]
         by = [", ".join(spec.authors), spec.affiliation, calendar(spec.date)]
-        links = [Link("Poster (PDF)", "poster.pdf")] if spec.outputs.poster is not None else []
+        links = [Link(words, file) for name, words, file in OUTPUTS if getattr(spec.outputs, name) is not None]
         links += [Link("Spec", "assets/spec.yaml"), Link("Numbers", "report.json")]
         links += [Link(name.capitalize(), address) for name, address in spec.links.items()]
         return {

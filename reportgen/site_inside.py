@@ -142,7 +142,7 @@ class Inside:
         measured = layer.stats.get(unit.index, {}).get("alike", [])
         found = [(n, f"correlation {value:.2f}") for n, value in measured]
         if not found:
-            shared = next((one.piece.facts["shared"] for one in unit.all("patches")), [])
+            shared: list[tuple[int, int]] = next((one.piece.facts["shared"] for one in unit.all("patches")), [])
             count = next((len(one.piece.facts["activations"]) for one in unit.all("patches")), 0)
             found = [(n, f"{same} of {count} pictures shared") for n, same in shared]
         return [(layer.units[n], words) for n, words in found if n in layer.units]

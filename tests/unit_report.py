@@ -111,12 +111,13 @@ def make_unit_report(
         for model in cards:
             for image in images or (None,):
                 for layer in depths or (None,):
-                    filled.append(_filled(method, model, image, layer, units))
+                    filled.append(unit_cell(method, model, image, layer, units))
     spec = base.spec.model_validate({**base.spec.model_dump(), "sections": tuple(sections)}, strict=False)
     return Report(spec, METHODS, cards, {}, tuple(filled), base.store)
 
 
-def _filled(method: str, model: str, image: str | None, layer: str | None, units: int) -> Filled:
+def unit_cell(method: str, model: str, image: str | None, layer: str | None, units: int) -> Filled:
+    """A cell of one of these methods, filled with what `artifact_of` makes up."""
     name = ".".join(word for word in (method, model, image, layer) if word)
     params = UnitParams(layer) if layer else NoLayer()
     document = {"method": {"name": method, "version": 3}, "net": {"weights": model * 8}, "precision": "fp32", "seed": 0,

@@ -36,10 +36,11 @@ PATIENCE = 300_000  # milliseconds; the machine may be busy
 def chromium():
     """The browser."""
     driver = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST RUNS: playwright is not installed.")
-    if CHROMIUM is None:
-        pytest.skip("NO BROWSER TEST RUNS: there is no chromium here. On Debian: apt-get install chromium")
     with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=PATIENCE)
+        found = CHROMIUM or playwright.chromium.executable_path
+        if not Path(found).is_file():
+            pytest.skip("NO BROWSER TEST RUNS: there is no Chromium here. On Debian: apt-get install chromium")
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS), timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -62,6 +63,14 @@ def folder(tmp_path_factory):
     out.mkdir()
     site.write_site(report, make_blocks(report), out)
     return out
+
+
+@pytest.fixture
+def sample(folder):
+    """The same, where it is the sample."""
+    if "REPORTGEN_SITE" in os.environ:
+        pytest.skip("A walk through the sample.")
+    return folder
 
 
 @pytest.fixture(scope="session")

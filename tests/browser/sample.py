@@ -10,30 +10,38 @@ import numpy as np
 from reportgen.methods import method
 from reportgen.records import Artifact, Cell, Filled
 from reportgen.report import Report
+from tests import unit_report
 from tests.site_report import EVIL, SIZE, make_report
 
+UNITS = 10  # of net a
 DAMAGES = ("grey", "salt_pepper:0.05")
 SAID = {("a", "cat"): ("cat", "cup", "cat"), ("a", "cup"): ("cup", "cup", "cat"), ("b", "cup"): ("cup", "cup", "cup")}
 
 
 def sample_report(folder: Path) -> Report:
-    """Two nets, two photos; net b has no class for the cat."""
+    """Two nets, two photos; net b has no class for the cat. Net a has ten units with all there is to see of a unit."""
     report = make_report(folder, more=True)
-    corruption = method("corruption")
-    section = {
-        "id": "damage",
-        "title": "Damage",
-        "method": "corruption",
-        "models": ("a", "b"),
-        "images": ("cat", "cup"),
-    }
-    sections = [one.model_dump() for one in report.spec.sections] + [section]
+    damage = {"id": "damage", "title": "Damage", "method": "corruption", "images": ("cat", "cup")}
+    inside = [
+        {"id": name, "title": f"{name} {EVIL}", "method": name, "layers": ("stage1",) if name != "points" else ()}
+        | ({"images": ("cat", "cup")} if kind.scope == "image" else {})
+        for name, kind in unit_report.METHODS.items()
+    ]
+    added = [{**one, "models": ("a", "b") if one is damage else ("a",)} for one in (damage, *inside)]
+    sections = [one.model_dump() for one in report.spec.sections] + added
     spec = type(report.spec).model_validate(report.spec.model_dump() | {"sections": sections}, strict=False)
     filled = [_damaged(report, model, image) for model in ("a", "b") for image in ("cat", "cup")]
+    filled += [
+        unit_report.unit_cell(one["id"], "a", image, "stage1" if one["layers"] else None, UNITS)
+        for one in inside
+        for image in one.get("images", (None,))
+    ]
+    wide = replace(report.cards["a"].layers[0], shape=(20, 16, 16))
     return replace(
         report,
         spec=spec,
-        methods={**report.methods, "corruption": corruption},
+        cards={**report.cards, "a": replace(report.cards["a"], layers=(wide,))},
+        methods={**report.methods, **unit_report.METHODS, "corruption": method("corruption")},
         filled=(*report.filled, *filled),
     )
 
