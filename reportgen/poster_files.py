@@ -89,9 +89,9 @@ def _own_fonts(report: Report, names: Sequence[str], build: Path) -> list[str]:
     for number, name in enumerate(names):
         path = report.spec.path.parent / name
         try:
-            with TTFont(path, lazy=True, fontNumber=0) as font:
-                font.getBestCmap()
             data = path.read_bytes()
+            with TTFont(BytesIO(data), lazy=True, fontNumber=0) as font:  # which leaves a file of its own open
+                font.getBestCmap()
         except (OSError, TTLibError, AssertionError, KeyError) as error:
             reason = getattr(error, "strerror", None) or "it is no TrueType or OpenType font"
             raise RenderError(f"The font {name} cannot be used: {reason}. Name a .ttf, .otf or .woff2 file.") from error

@@ -177,20 +177,22 @@ def _fonts() -> Any:
 def _measure(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     heights = []
     for page in job["pages"]:
-        sheet = _render(page, folder).pages[0]
+        sheet = _render(page, folder, []).pages[0]
         heights.append({name: math.inf if too_wide(box) else box.border_height() * MM for name, box in named(sheet)})
     return {"heights": heights}
 
 
 def _print(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    warnings = _collect_warnings()
-    document = _render(job["pages"][0], folder, variant=job["variant"])
+    warnings, refused = _collect_warnings(), list[str]()
+    document = _render(job["pages"][0], folder, refused, variant=job["variant"])
     document.write_pdf(
         job["pdf"],
         pdf_variant=job["variant"],
         attachments=[_attachment(one, job["date"], folder) for one in job["attached"]],
         finisher=lambda _, pdf: _finish(pdf, job["bleed"] * _POINT),
     )
+    if refused:  # inside a drawing, where WeasyPrint goes on after any error
+        return {"error": refused[0]}
     return facts(document, folder) | {"warnings": warnings}
 
 
@@ -217,14 +219,14 @@ def _finish(pdf: Any, bleed: float) -> None:
         pdf.catalog["AF"][:] = list(dict.fromkeys(pdf.catalog["AF"]))
 
 
-def _render(page: str, folder: Path, variant: str | None = None) -> Any:
+def _render(page: str, folder: Path, refused: list[str], variant: str | None = None) -> Any:
     from weasyprint import HTML
 
-    html = HTML(string=page, base_url=_BASE, url_fetcher=_fetcher(folder))
+    html = HTML(string=page, base_url=_BASE, url_fetcher=_fetcher(folder, refused))
     return html.render(font_config=_fonts(), pdf_variant=variant)
 
 
-def _fetcher(folder: Path) -> Any:
+def _fetcher(folder: Path, refused: list[str]) -> Any:
     from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
     class OwnFiles(URLFetcher):  # type: ignore[misc]
@@ -233,9 +235,8 @@ def _fetcher(folder: Path) -> Any:
         def fetch(self, url: str, headers: Any = None) -> Any:
             path = (folder / unquote(urlsplit(url).path).removeprefix("/report/")).resolve()  # sees through links
             if not url.startswith(_BASE) or not path.is_relative_to(folder.resolve()):
-                raise FatalURLFetchingError(
-                    f"{url[:200]} is not part of the report; a poster loads nothing from elsewhere."
-                )
+                refused.append(f"{url[:200]} is not part of the report; a poster loads nothing from elsewhere.")
+                raise FatalURLFetchingError(refused[-1])
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             return URLFetcherResponse(url, path.open("rb"), {"Content-Type": kind})
 

@@ -31,7 +31,8 @@ def made(request, template, tmp_path_factory):
     report, blocks = make_report(
         fonts_store(tmp_path_factory), nets=2, images=1, only="intro activity saliency conclusion"
     )
-    options = PosterOutput(size=size, orientation=orientation, template=template, message=MESSAGE)
+    bleed = "3mm" if orientation == "landscape" else "0mm"
+    options = PosterOutput(size=size, orientation=orientation, template=template, message=MESSAGE, bleed=bleed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(poster_plan, "TYPE_SIZES", (1.0,))  # fewer are tried than for a real sheet
         patch.setattr(poster_plan, "LARGE_SIZES", ())
@@ -47,17 +48,20 @@ def test_it_is_right_to_the_last_letter(made):
     _check_page(pdf, options)
     _check_words(pdf, report, blocks, options)
     _check_type(pdf, options)
+    _check_contrast(pdf)
     _check_pictures(pdf)
     _check_tags(pdf, report)
 
 
 def _check_page(pdf, options):
-    """One page of exactly the size, with all fonts in it."""
+    """One page of exactly the size, with 10 mm of paper around it where a bleed of 3 mm is asked for, and all fonts."""
     short, long = MILLIMETRES[options.size]
-    wanted = (short, long) if options.orientation == "portrait" else (long, short)
+    wide, high = (short, long) if options.orientation == "portrait" else (long, short)
+    bleed, beyond = (3, 10) if options.bleed == "3mm" else (0, 0)
     (page,) = PdfReader(pdf).pages
-    assert (page.trimbox.width * 25.4 / 72, page.trimbox.height * 25.4 / 72) == pytest.approx(wanted, abs=0.05)
-    assert page.mediabox == page.trimbox
+    for box, more in ((page.trimbox, 0), (page.bleedbox, bleed), (page.mediabox, beyond)):
+        edges = [edge * 25.4 / 72 for edge in (box.left, box.bottom, box.right, box.top)]
+        assert edges == pytest.approx([-more, -more, wide + more, high + more], abs=0.05)
     table = [line.split() for line in _run("pdffonts", pdf).splitlines()[2:]]
     assert table
     assert all(line[-5:-2] == ["yes", "yes", "yes"] for line in table)  # embedded, a subset, with its letters' names
@@ -83,6 +87,27 @@ def _check_type(pdf, options):
 
     PdfReader(pdf).pages[0].extract_text(visitor_text=seen)
     assert min(sizes) >= least - 0.1
+
+
+def _check_contrast(pdf):
+    """All type stands out from the white paper, by the colours that the PDF itself sets before it."""
+    color, kept, used = (0, 0, 0), [], set()
+    for given, operator in PdfReader(pdf).pages[0].get_contents().operations:
+        if operator == b"rg":
+            color = tuple(map(float, given))
+        elif operator == b"q":
+            kept.append(color)
+        elif operator == b"Q":
+            color = kept.pop()
+        elif operator in {b"TJ", b"Tj"}:
+            used.add(color)
+    assert len(used) >= 3  # text, quiet text, the names of nets
+    assert min(1.05 / (_luminance(one) + 0.05) for one in used) >= 4.5
+
+
+def _luminance(color):
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in color]
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _check_pictures(pdf):

@@ -9,6 +9,7 @@ from html import escape
 import numpy as np
 import pytest
 from PIL import Image
+from pypdf import PdfWriter
 
 from reportgen import fonts, poster, poster_plan, preflight
 from reportgen.poster_draw import draw_all
@@ -95,19 +96,6 @@ def test_missing_tools_are_named_with_their_package(setter, monkeypatch, tmp_pat
     finding = preflight.preflight(tmp_path / "x.pdf", _expected(smallest_type=0, least_contrast=0), said)[-1]
     assert "pdftotext" in finding
     assert "apt-get install poppler-utils" in finding
-
-
-def test_a_font_that_is_not_embedded_is_found(monkeypatch, tmp_path):
-    table = (
-        "name                 type              encoding         emb sub uni object ID\n"
-        "-------------------- ----------------- ---------------- --- --- --- ---------\n"
-        "ABCDEF+Source        CID TrueType      Identity-H       yes yes yes      5  0\n"
-        "Helvetica            Type 1            Standard         no  no  no       6  0\n"
-    )
-    monkeypatch.setattr(preflight, "_run", lambda *command: table)
-    assert list(preflight._fonts(tmp_path)) == [
-        "The font Helvetica is not embedded in the PDF; a print shop may replace it."
-    ]
 
 
 # --------------------------------------------------------------------------------------------------- broken posters
@@ -221,6 +209,20 @@ def test_a_coarse_picture_is_found(good):
 
 def test_a_missing_attachment_is_found(good):
     assert "report.json is not attached" in _broken(good, lambda page: page + "\n", attached=good[3][:1])
+
+
+def test_a_font_that_is_not_embedded_is_found(good, monkeypatch):
+    def without_a_font(pdf, expected):  # between the typesetter and the preflight
+        writer = PdfWriter(clone_from=pdf)
+        found = [one for one in writer._objects if isinstance(one, dict) and one.get("/Type") == "/FontDescriptor"]
+        found[0].pop("/FontFile2")
+        writer.write(pdf)
+        return page(pdf, expected)
+
+    page = preflight._page
+    monkeypatch.setattr(preflight, "_page", without_a_font)
+    found = _broken(good, lambda page: page + "\n")
+    assert re.search(r"The font \S+ is not embedded in the PDF; a print shop may replace it\.", found)
 
 
 def test_missing_tags_are_found(good):
