@@ -180,12 +180,9 @@ def _publish(
 ) -> tuple[str, ...]:
     """Draw site and poster and put them in place; the poster's findings. With --strict findings publish nothing."""
     from reportgen.pages import make_blocks
-    from reportgen.report import Report
     from reportgen.site import write_site
 
-    shown = tuple(f for f in filled if f.cell.section)
-    others = tuple(f for f in filled if not f.cell.section)
-    report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
+    report = _report(plan, filled, store)
     findings: list[str] = []
     try:
         with new_folder(folder) as fresh, beside(plan.spec.path):
@@ -202,6 +199,23 @@ def _publish(
     except _Withheld:
         pass
     return tuple(findings)
+
+
+def _report(plan: Plan, filled: tuple[Filled, ...], store: Store) -> Report:
+    from reportgen.report import Report
+
+    shown = tuple(f for f in filled if f.cell.section)
+    others = tuple(f for f in filled if not f.cell.section)
+    return Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
+
+
+def redrawn(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]]:
+    """The report of a spec that has been built, and its blocks, once more from the store: for other forms of it."""
+    from reportgen.pages import make_blocks
+
+    plan = prepare(read_spec(path), store, options)
+    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    return report, make_blocks(report)
 
 
 def _make_prints(report: Report, blocks: Sequence[Block], watcher: Progress, fresh: Path) -> list[str]:

@@ -101,6 +101,34 @@ def publish(
     raise typer.Exit(code)
 
 
+@export_app.command()
+def hugo(
+    spec: SpecFile,
+    to: Annotated[Path, typer.Option(help="folder of the bundle, such as content/project/NAME", show_default=False)],
+    out: Out = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    offline: Offline = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Write the project page that academic Hugo sites show: front matter, picture, introduction, methods, poster."""
+    from reportgen.assembly import redrawn
+    from reportgen.building import Options, store_at
+    from reportgen.hugo import export
+
+    options = Options(cache, device, threads, offline, allow_code=allow_code)
+    site, code = _built(spec, out, options)
+    report, blocks = redrawn(spec, store_at(cache), options)
+    _say(f"{to}: {', '.join(export(report, blocks, site, to))}")
+    raise typer.Exit(code)
+
+
+@export_app.callback()
+def export() -> None:
+    """A report in the form that other programs want."""
+
+
 def _built(spec: Path, out: Path | None, options: Options) -> tuple[Path, int]:
     """The folder of a spec's report, built now, and the exit code of that. Ends the program where --strict kept it."""
     from reportgen.building import build

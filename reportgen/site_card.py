@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen import fonts, palettes
 from reportgen.site_front import Front
-from reportgen.texts import plain_text, report_texts
+from reportgen.texts import report_texts
 from reportgen.walls import Hanger
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def card(report: Report, blocks: Sequence[Block], *, title: bool = True) -> tupl
     _hang(canvas, pen, shown, top)
     buffer = BytesIO()
     canvas.save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    words = plain_text(featured["caption"]) if featured else report.spec.title
+    words = str(featured["caption"]) if featured else report.spec.title
     return buffer.getvalue(), words
 
 

@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-PATIENCE = 600  # seconds for the first build
+PATIENCE = 300  # seconds for one build
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             address = re.match(r"(http://\S+)", server.stderr.readline())[1]
-            threading_drain(server)
+            drain(server)
             seconds = [*measured(address, spec, asked.times)]
         finally:
             server.terminate()
@@ -48,9 +49,8 @@ def main() -> None:
     print("each:", " ".join(f"{one:.2f}" for one in seconds))
 
 
-def threading_drain(server: subprocess.Popen) -> None:
-    import threading
-
+def drain(server: subprocess.Popen) -> None:
+    """Reads what the server says, so that it never waits for us."""
     threading.Thread(target=lambda: [None for _ in server.stderr], daemon=True).start()
 
 
@@ -62,10 +62,9 @@ def measured(address: str, spec: Path, times: int) -> list[float]:
         page.goto(address)
         page.wait_for_selector(".summary", timeout=PATIENCE * 1000)
         for number in range(times):
-            text = spec.read_text(encoding="utf-8")
             words = f"Words of the {number}th kind."
-            text = re.sub(r"(?ms)^summary:.*?(?=^\S)", "", text)
-            spec.write_text(f"{text}\nsummary: {words}\n", encoding="utf-8")
+            text = re.sub(r"(?ms)^summary:.*?(?=^\S|\Z)", "", spec.read_text(encoding="utf-8"))
+            spec.write_text(f"summary: {words}\n{text}", encoding="utf-8")
             started = time.perf_counter()
             page.get_by_text(words).first.wait_for(timeout=PATIENCE * 1000)
             found.append(time.perf_counter() - started)
