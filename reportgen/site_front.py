@@ -95,7 +95,7 @@ class Front:
         if not tiles or tiles[0].figure is None:
             return None
         caption = asked.caption if asked and asked.caption else tiles[0].figure.caption
-        words = [image_name(self.report, row.image) if row.image else "", row.label]
+        words = [image_name(self.report, row.image) if row.image else "", row.label.replace("_", " ")]
         place = ", ".join(word for word in words if word)
         caption = f"{caption} ({place})" if place else caption
         return {"tiles": tiles, "href": f"section/{section}.html", "caption": caption}

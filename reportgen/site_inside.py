@@ -61,7 +61,7 @@ class Inside:
         return self.render(
             "layer.html",
             path,
-            f"{layer.title} of {net}" + (f", {range_}" if more else ""),
+            f"{layer.title[:1].upper()}{layer.title[1:]} of {net}" + (f", {range_}" if more else ""),
             [],
             layer=layer,
             net=self._net(layer.model),
