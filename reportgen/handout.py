@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from reportgen.poster import chosen, make_content, unknown
 from reportgen.poster_draw import draw_all
 from reportgen.poster_files import lay_out, lay_out_attached, lay_out_logos
-from reportgen.poster_sheet import Content, block_values, group_values
+from reportgen.poster_sheet import Content
 from reportgen.poster_tiles import Tile, Tiles
-from reportgen.poster_words import ending
+from reportgen.poster_values import block_values, group_values
+from reportgen.poster_words import ending, pieces_of
 from reportgen.preflight import Expected, preflight
 from reportgen.templating import environment
 from reportgen.typesetter import Typesetter
@@ -28,8 +29,9 @@ UNIT = 10 / 28  # of the poster's body of 28 points to 10
 GAP, SPACE = 1.5, 4.0  # mm between tiles, and beside the photo of the large figure
 DEPTHS = 0.78  # of the width that the large figure's depths take
 QR, LOGO = 24.0, 14.0  # mm
-HALF, WHOLE = 110.0, 190.0  # mm of pictures above each other in a block of few rows, and of many
-LEAST_TILE = 22.0
+HALF, WHOLE = 110.0, 160.0  # mm of pictures above each other in a block of few rows, and of many
+LEAST_TILE, LEAST_PHOTO = 22.0, 15.0  # the latter beside bars, which are no higher
+MUCH = 900  # letters of a text that is set in two columns
 LABEL = 7.5  # points
 SMALLEST_TYPE = 6.0
 
@@ -65,6 +67,7 @@ def _page(content: Content, files: Mapping[int, str]) -> str:
             unit=UNIT,
             gap=GAP,
             qr=QR,
+            much=MUCH,
             featured=_featured(content.featured, files) if content.featured else None,
             results=[_block(block, files) for block in content.results],
         )
@@ -73,7 +76,8 @@ def _page(content: Content, files: Mapping[int, str]) -> str:
 
 def _block(block: Tiles, files: Mapping[int, str]) -> dict[str, Any]:
     groups = [group_values(group, files) for group in block.groups]
-    return {"name": block.name, "width": _tile(block), "values": block_values(block, groups), "groups": groups}
+    sizes = {"width": _tile(block), "picture": _picture(block)}
+    return {"name": block.name, "values": block_values(block, groups), "groups": groups} | sizes
 
 
 def _featured(block: Tiles, files: Mapping[int, str]) -> dict[str, Any]:
@@ -90,6 +94,13 @@ def _tile(block: Tiles) -> float:
     return min(full, max(LEAST_TILE, share / rows / aspect))
 
 
+def _picture(block: Tiles) -> float:
+    """The width of a tile's picture in mm: beside bars it need not be as wide as they are."""
+    rows = sum(len(group.lines) for group in block.groups)
+    bars = any(tile.bars for group in block.groups for line in group.lines for tile in line.tiles)
+    return min(_tile(block), max(LEAST_PHOTO, HALF / rows)) if bars else _tile(block)
+
+
 def _depth(block: Tiles) -> tuple[float, float]:
     """The widths of the large figure's depths and of its photo."""
     depth = (DEPTHS * INNER - SPACE - (block.across - 1) * GAP) / block.across
@@ -100,7 +111,7 @@ def _sized(content: Content) -> Iterator[tuple[Tile, float]]:
     """Every tile with a picture, and its width in mm."""
     for block in (*([content.featured] if content.featured else []), *content.results):
         depth, photo = _depth(block)
-        width = depth if block is content.featured else _tile(block)
+        width = depth if block is content.featured else _picture(block)
         for group in block.groups:
             if block is content.featured and group.photo:
                 yield group.photo, photo
@@ -109,8 +120,7 @@ def _sized(content: Content) -> Iterator[tuple[Tile, float]]:
 
 def _expected(content: Content, attached: Sequence[str]) -> Expected:
     words = content.words
-    pieces = [*words.texts, *words.foot, *([words.conclusion] if words.conclusion else [])]
-    endings = {text.name: ending(str(text.html)) for text in pieces}
+    endings = {text.name: ending(str(text.html)) for text in pieces_of(words)}
     for block in (*content.results, *([content.featured] if content.featured else [])):
         endings[block.name] = "".join(block.caption.split())[-24:]
     return Expected(

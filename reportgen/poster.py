@@ -27,7 +27,7 @@ from reportgen.poster_sheet import (
     widths,
 )
 from reportgen.poster_tiles import Tile
-from reportgen.poster_words import TABLE, ending, make_words, words_of
+from reportgen.poster_words import TABLE, ending, listed, make_words, pieces_of, words_of
 from reportgen.preflight import Expected, preflight
 from reportgen.typesetter import Typesetter
 
@@ -163,22 +163,22 @@ def _findings(plan: Plan, content: Content) -> list[str]:
     """What went wrong in the layout, in words."""
     found = []
     if plan.type < 1:
-        texts_ = content.words.texts
-        words = sum(len(words_of(str(text.html)).split()) for text in texts_)
-        much = f" by {plan.too_long:.0f} mm of column" if plan.too_long > 0 else ""
+        words = sum(len(words_of(str(text.html)).split()) for text in pieces_of(content.words))
+        many = max(1, round(words * plan.too_long))
         found.append(
             f"The type is {BODY * plan.type:.0f} points where a poster wants {BODY:.0f} (on A0): there is too much "
-            f"text{much}, in {words} words. Shorten it, or name fewer sections under outputs.poster.sections."
+            f"text, about {many} of {words} words ({100 * plan.too_long:.0f} %). Shorten it, or name fewer sections "
+            "under outputs.poster.sections."
         )
     if plan.left_out:
         titles = [block.title for block in content.results if block.name in plan.left_out]
-        found.append(f"There is no room for {_listed(titles)}, left out. Name fewer sections or shorten the texts.")
+        found.append(f"There is no room for {listed(titles)}, left out. Name fewer sections or shorten the texts.")
     return found
 
 
 def _expected(plan: Plan, content: Content) -> Expected:
     words, sheet = content.words, plan.sheet
-    pieces = [*words.texts, *words.foot, *([words.conclusion] if words.conclusion else [])]
+    pieces = pieces_of(words)
     names = {text.name: text.name for text in pieces} | {FEATURED: content.featured.name if content.featured else ""}
     names |= {block_name(block): block.name for block in content.results}
     names |= {"corner": "the logos and the QR code", "byline": "the authors", "head": "the title and the authors"}
@@ -199,7 +199,3 @@ def _expected(plan: Plan, content: Content) -> Expected:
         smallest_type=SMALLEST_TYPE * min(1.0, sheet.unit),
         slack=sheet.unit,
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

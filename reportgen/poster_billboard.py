@@ -20,16 +20,20 @@ class Panel:
     places: tuple[Place, ...]
 
 
-def fill_panel(sheet: Sheet, content: Content, heights: Mapping[str, float], figure: float | None) -> Panel | None:
+def fill_panel(
+    sheet: Sheet, content: Content, heights: Mapping[str, float], figure: float | None, foot: bool = False
+) -> Panel | None:
     """The panel with the largest sentence that leaves room for the rest, or None where there is not even room for it.
 
     The sentence stands in the white that is left over, what is below it at the panel's foot; `figure` is the height of
-    the large figure.
+    the large figure, `foot` says that references and thanks stand here, for want of room in the bars.
     """
     height = sheet.height - 2 * sheet.margin
     below = [(FEATURED, figure)] if figure is not None else []
     if content.words.conclusion is not None:
         below.append((content.words.conclusion.name, heights[content.words.conclusion.name]))
+    if foot:
+        below.extend((text.name, heights[f"{text.name}-across"]) for text in content.words.foot)
     if "corner" in heights:
         below.append(("corner", heights["corner"]))
     least = LEAST_GAP * sheet.unit

@@ -69,6 +69,11 @@ class Sheet:
             return self.width - 2 * (self.margin + self.column + self.gutter)
         return self.span * self.column + (self.span - 1) * self.gutter
 
+    @property
+    def narrow(self) -> bool:
+        """Whether what is as wide as the large figure is too narrow for two columns of text."""
+        return self.wide < 420 * self.unit
+
     def left(self, column: int) -> float:
         """Where a column begins."""
         if self.billboard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from reportgen.poster_sheet import (
     widths,
 )
 from reportgen.poster_tiles import Line, Tiles
-from reportgen.poster_words import words_of
+from reportgen.poster_words import pieces_of, words_of
 from reportgen.typesetter import Typesetter
 
 TYPE_SIZES = (1.12, 1.0)  # of the smallest that is good for a poster: 28 points of body on A0
@@ -44,13 +45,13 @@ def plan_sheet(sheet: Sheet, content: Content, setter: Typesetter) -> Plan:
     normal = measured[min(TYPE_SIZES)]
     found = _best(sheet, content, _tried(sheet, content, SMALL_SIZES, setter), ())
     if found is not None:
-        return replace(found, too_long=_excess(sheet, content, normal, ()))
+        return replace(found, too_long=_too_long(sheet, content, normal, ()))
     measured = _tried(sheet, content, SMALLEST_SIZES, setter)
     results = content.results
     for kept in range(len(results), -1, -1):  # the last sections go first
         left_out = tuple(block.name for block in results[kept:])
         if (found := _best(sheet, content, measured, left_out)) is not None:
-            return replace(found, too_long=_excess(sheet, content, normal, left_out))
+            return replace(found, too_long=_too_long(sheet, content, normal, left_out))
     raise RenderError(_hopeless(sheet, content, measured[min(measured)]))
 
 
@@ -81,6 +82,23 @@ def _excess(sheet: Sheet, content: Content, heights: Mapping[str, float], left_o
     return excess(sheet, _contents(sheet, content, heights, LARGE_FIGURE[-1], (title, top), left_out))
 
 
+def _too_long(sheet: Sheet, content: Content, heights: Mapping[str, float], left_out: tuple[str, ...]) -> float:
+    """The share of the texts that would have to go for the rest to be set in type of the right size.
+
+    Found by halving: texts of so much less height are arranged anew, which is only arithmetic.
+    """
+    names = {
+        name for text in pieces_of(content.words) for name in (text.name, f"{text.name}-across") if name in heights
+    }
+    low, high = 0.0, 1.0
+    for _ in range(6):  # to a hundredth or two
+        middle = (low + high) / 2
+        less = {name: mm * (1 - middle) if name in names else mm for name, mm in heights.items()}
+        fits = _best(sheet, content, {1.0: less}, left_out) is not None
+        low, high = (low, middle) if fits else (middle, high)
+    return high
+
+
 def _tried(sheet: Sheet, content: Content, sizes: Sequence[float], setter: Typesetter) -> dict[float, dict[str, float]]:
     pages = [measuring(sheet, content, size) for size in sizes]
     return dict(zip(sizes, setter.measure(pages), strict=True))
@@ -90,15 +108,19 @@ def _best(
     sheet: Sheet, content: Content, measured: Mapping[float, Mapping[str, float]], left_out: tuple[str, ...]
 ) -> Plan | None:
     best: Plan | None = None
-    for size, heights in measured.items():
+    moves = (False, True) if sheet.billboard and content.words.foot else (False,)
+    for foot, (size, heights) in itertools.product(moves, measured.items()):
+        if foot and best is not None:
+            break  # references leave the bars only where they must
         title, heads, top = _top(sheet, content, heights)
         for figure in LARGE_FIGURE if content.featured else (1.0,):
             panel = None
             if sheet.billboard:
-                panel = fill_panel(sheet, content, heights, _figure_height(sheet, content, heights, figure))
+                panel = fill_panel(sheet, content, heights, _figure_height(sheet, content, heights, figure), foot)
                 if panel is None:
                     continue
-            found = arrange(sheet, _contents(sheet, content, heights, figure, (title, top), left_out))
+            wanted = _contents(sheet, content, heights, figure, (title, top), left_out)
+            found = arrange(sheet, replace(wanted, foot=()) if foot else wanted)
             if found is None:
                 continue
             worth = (0.06 if size > 1 else 1.0) * (size - 1)  # small type is the last resort

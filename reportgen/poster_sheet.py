@@ -9,10 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reportgen import palettes
 from reportgen.poster_corner import QR, Logo, corner_width, logo_widths, title_width
 from reportgen.poster_layout import Place, Sheet
-from reportgen.poster_tiles import Group, Line, Tile, Tiles
+from reportgen.poster_tiles import Line, Tiles
+from reportgen.poster_values import block_values, group_values, tile_values
 from reportgen.poster_words import Text, Words, direction
 from reportgen.templating import environment
 
@@ -21,6 +21,9 @@ TITLES = (31.0, 28.2, 25.4, 22.6, 19.8, 17.0, 14.2)  # 88 to 40 points, in mm on
 TITLE_WIDTHS = (1.0, 0.9, 0.8, 0.7, 0.6)  # a narrower box spreads the title evenly over its lines
 SENTENCES = (77.6, 70.6, 63.5, 56.4, 49.4, 42.3, 35.3, 28.2)  # of a billboard: 220 to 80 points, in mm on A0
 FEATURED = "large-figure"  # the name of its place
+SMALL_TYPE = {"small": 0.643, "caption": 0.786, "list": 0.82}  # of the body
+LEAST_TYPE = 6.352  # 18 points, in mm on A0
+MOST_PHOTO = 0.66  # of the height of the depths beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class Plan:
     left_out: tuple[str, ...]
     score: float
     sentence: float = 0.0  # type of a billboard's sentence, in mm on A0
-    too_long: float = 0.0  # mm of column that the texts are too long for type of the right size
+    too_long: float = 0.0  # share of the texts that is too much for type of the right size
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,17 @@ def widths(sheet: Sheet, block: Tiles, size: float) -> Widths:
         smallest = LARGE_FIGURE[-1]
         bands = max(1, round(len(block.groups) * (size - smallest) / (1 - smallest)))
         return Widths(tile, gap, photo, photo, space, bands)
-    if sheet.billboard:  # the words stand below, for the panel is narrow
-        tile = (0.76 * sheet.wide - space - (across - 1) * gap) / across * size
-        photo = sheet.wide - space - across * (tile + gap) + gap
-        return Widths(tile, gap, min(photo, len(block.groups[0].lines) * tile), photo, space, 1)
+    lines = len(block.groups[0].lines)
     by_width = (0.73 * sheet.wide - space - (across - 1) * gap) / across
-    by_height = 0.36 * sheet.height / len(block.groups[0].lines)
-    tile = min(by_width, by_height) * size
+    tile = min(by_width, 0.36 * sheet.height / lines) * size
     words = sheet.wide - space - across * (tile + gap) + gap
-    return Widths(tile, gap, words, words, space, 1)
+    return Widths(tile, gap, min(words, MOST_PHOTO * lines * (tile + name)), words, space, 1)
 
 
 def _labels(width: float, line: Line, row: str) -> list[dict[str, Any]]:
     """The labels of a line one by one: beside bars and notes their height cannot be told from the line's."""
     return [
-        _loose(f"{row}-label{i}", _macros().under(_tile(tile, {})), "", width)
+        _loose(f"{row}-label{i}", _macros().under(tile_values(tile, {})), "", width)
         for i, tile in enumerate(line.tiles)
         if (tile.label or tile.keys) and any(other.note or other.bars for other in line.tiles)
     ]
@@ -139,8 +138,11 @@ def measuring(sheet: Sheet, content: Content, size: float) -> str:
                 "corner", _corner(sheet, content), "corner", corner_width(sheet, content.logos, content.words.address)
             )
         )
+    fitted = " fitted" if size > 1 else ""  # larger type than is asked for must not push a table out of its column
     for text in (*words.texts, *words.foot):
-        boxes.append(_loose(text.name, text.html, text.kind, sheet.column))
+        boxes.append(_loose(text.name, text.html, text.kind + fitted, sheet.column))
+    for text in words.foot if sheet.billboard else ():
+        boxes.append(_loose(f"{text.name}-across", text.html, f"{text.kind} across", sheet.wide))
     if words.conclusion:
         boxes.append(_loose(words.conclusion.name, words.conclusion.html, "conclusion", sheet.wide))
     if content.featured:
@@ -163,7 +165,8 @@ def _fitted(size: float, sizes: Sequence[float]) -> str:
 def _measuring_featured(sheet: Sheet, block: Tiles) -> list[dict[str, Any]]:
     """The parts of the large figure: its heading, its words at each size, its lines without pictures."""
     full, shown = widths(sheet, block, 1.0), block_values(block, [group_values(group, {}) for group in block.groups])
-    around = _macros().featured(shown, in_one(sheet, block), 0, 0, 0, 0, 0, sheet.unit, False)
+    single = _single(sheet, block)
+    around = _macros().featured(shown, single, 0, 0, 0, 0, 0, sheet.unit, False)
     boxes = [_loose(FEATURED, around, "featured", sheet.wide)]
     for index, group in enumerate(shown["groups"]):
         band = f"{FEATURED}-band{index}"
@@ -173,7 +176,7 @@ def _measuring_featured(sheet: Sheet, block: Tiles) -> list[dict[str, Any]]:
             boxes.extend(_labels(full.tile, line, f"{band}-line{number}"))
     for figure in LARGE_FIGURE if in_one(sheet, block) else ():
         size = widths(sheet, block, figure)
-        words = _macros().photo_and_words(shown, shown["groups"][0]["photo"], size.photo, sheet.unit)
+        words = _macros().photo_and_words(shown, shown["groups"][0]["photo"], size.photo, sheet.unit, single)
         boxes.append(_loose(f"{FEATURED}-words-{figure}", words, "featured", size.words))
     return boxes
 
@@ -198,7 +201,8 @@ def _piece(plan: Plan, content: Content, place: Place, files: Mapping[int, str])
         if block_name(block) == place.name:
             return _tiles(sheet, block, place.rows, place.scale, files), "tiles"
     text = _text(words, place.name)
-    return text.html, text.kind
+    across = text in words.foot and place.width > sheet.column  # in a billboard's panel
+    return text.html, f"{text.kind} across" if across else text.kind
 
 
 def _text(words: Words, name: str) -> Text:
@@ -218,59 +222,19 @@ def _featured(sheet: Sheet, block: Tiles, figure: float, files: Mapping[int, str
     size = widths(sheet, block, figure)
     shown = block_values(block, [group_values(group, files) for group in block.groups[: size.bands]])
     html: Markup = _macros().featured(
-        shown, in_one(sheet, block), size.tile, size.gap, size.photo, size.words, size.space, sheet.unit
+        shown, _single(sheet, block), size.tile, size.gap, size.photo, size.words, size.space, sheet.unit
     )
     return html
 
 
-def block_values(block: Tiles, groups: Sequence[Any]) -> dict[str, Any]:
-    """A block as the templates take it."""
-    heads = [
-        {"text": head.text, "color": head.color, "badge": head.badge, "text_color": _readable(head.color)}
-        for head in block.heads
-    ]
-    return {
-        "title": block.title,
-        "html": block.html,
-        "heads": heads,
-        "groups": groups,
-        "caption": block.caption,
-        "legend": block.legend,
-        "message": block.message,
-    }
-
-
-def group_values(group: Group, files: Mapping[int, str]) -> dict[str, Any]:
-    """A group as the templates take it; `files` names the picture of each tile, by its identity."""
-    return {"lines": [_line(line, files) for line in group.lines], "photo": _tile(group.photo, files)}
-
-
-def _line(line: Line, files: Mapping[int, str]) -> dict[str, Any]:
-    tiles = [_tile(tile, files) for tile in line.tiles]
-    return {"name": line.name, "note": line.note, "text_color": _readable(line.color), "tiles": tiles}
-
-
-def _tile(tile: Tile | None, files: Mapping[int, str]) -> dict[str, Any]:
-    tile = tile or Tile()
-    return {
-        "file": files.get(id(tile), ""),
-        "aspect": tile.aspect,
-        "alt": tile.alt,
-        "label": tile.label,
-        "note": tile.note,
-        "bars": tile.bars,
-        "color": tile.color,
-        "colors": tile.keys,
-    }
-
-
-def _readable(color: str | None) -> str:
-    return palettes.text_color(color) if color else palettes.INK
-
-
 def in_one(sheet: Sheet, block: Tiles) -> bool:
-    """Whether the large figure has one photo, with its words below it, beside the depths."""
-    return len(block.groups) == 1 and not sheet.billboard
+    """Whether the large figure has one photo, with words below it, beside the depths."""
+    return len(block.groups) == 1 or sheet.billboard
+
+
+def _single(sheet: Sheet, block: Tiles) -> str:
+    """Which words stand below the photo: "all" of them, the "caption" where lines are short, "" for several photos."""
+    return ("caption" if sheet.billboard and sheet.narrow else "all") if in_one(sheet, block) else ""
 
 
 def _corner(sheet: Sheet, content: Content) -> Markup:
@@ -316,7 +280,8 @@ def _page(
             page=page,
             beyond=beyond,
             kind="billboard" if sheet.billboard else "classic",
-            narrow=sheet.wide < 420 * sheet.unit,
+            narrow=sheet.narrow,
+            sizes={name: max(LEAST_TYPE, 9.878 * size * share) for name, share in SMALL_TYPE.items()},
             unit=f"{sheet.unit:.6f}",
             type=size,
             boxes=boxes,

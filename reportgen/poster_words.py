@@ -160,6 +160,16 @@ def ending(html: str) -> str:
     return re.sub(r"\s+", "", words_of(html))[-24:]
 
 
+def pieces_of(words: Words) -> list[Text]:
+    """Every piece of text."""
+    return [*words.texts, *words.foot, *([words.conclusion] if words.conclusion else [])]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas, and "and" before the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def figure_of(value: float) -> str:
     """A large number with three digits and its unit: "61.1 M"."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -244,7 +254,11 @@ def _under(report: Report) -> str:
         parts.append(f"Published top-5 error of the full-size originals: {told}; {human}.")
     if any("top1" in card.numbers for card in cards):
         parts.append("Our top-1 is the accuracy on validation photos of the net's own classes.")
-    parts.extend(f"{name}: {reason.rstrip('.')}." for name, reason in report.fallbacks.items())
+    if report.fallbacks:
+        asked = dict.fromkeys(report.spec.models[name].arch for name in report.fallbacks)
+        stands = "stand" if len(report.fallbacks) > 1 else "stands"
+        shown = listed([model_name(report, name) for name in report.fallbacks])
+        parts.append(f"{shown} {stands} in for {listed(list(asked))}, whose weights are not here.")
     return " ".join(parts)
 
 
