@@ -128,7 +128,7 @@ def _set_in_words(report: Report, cells: list[Filled]) -> str:
         return ""
     asked = report.spec.datasets[name]
     numbers = next((filled.numbers for filled in cells if filled.status == "ok"), {})
-    seen = f", {numbers['pictures']:,} pictures" if numbers else ""
+    seen = f", {numbers['pictures']:,} pictures" if "pictures" in numbers else ""  # a training tells none
     lost = f"; {numbers['skipped']:,} more could not be read" if numbers.get("skipped") else ""
     short = asked.source if ":" in asked.source else asked.source.rpartition("/")[2]  # no path of the machine
     return f"{asked.title or short}{seen}{lost}"

@@ -525,3 +525,13 @@ def test_evolution_without_kept_epochs_does_not_apply_and_takes_pictures_and_a_s
     assert (cell["status"], cell["dataset"], cell["numbers"]["pictures"]) == ("ok", "world", 20)
     assert cell["numbers"]["names"] == ["cat"]
     assert "What pictures were taken for" in (tmp_path / "report/section/forms.html").read_text()
+
+
+def test_class_maps_of_kept_epochs_name_the_set_they_are_taken_from(tmp_path):
+    kwargs = {"backbone": "resnet_mini", "backbone_kwargs": RECIPE["kwargs"]}
+    maps = {"arch": "encdec", "training": {**RECIPE, "kwargs": kwargs, "repeats": 1}}
+    section = {"id": "forming", "method": "class_maps_epochs", "models": ["maps"], "dataset": "world", "images": []}
+    spec = write_spec(tmp_path, SPEC, models={"maps": maps}, sections=[section])
+    build(spec, tmp_path / "report", tmp_path / "cache")
+    assert [cell["status"] for cell in report_of(tmp_path / "report")["cells"]] == ["ok"]
+    assert "rendered:objects" in (tmp_path / "report/section/forming.html").read_text()

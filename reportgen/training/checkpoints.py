@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,15 +122,24 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
     return top1
 
 
-def export_checkpoints(run_dir: Path, target: Path, epochs: Sequence[int] | None = None) -> tuple[int, ...]:
+def export_checkpoints(
+    run_dir: Path, target: Path, epochs: Sequence[int] | None = None, before: Path | None = None
+) -> tuple[int, ...]:
     """Write a finished run's log, and the weights of kept epochs in float16 without the dense layers; return those.
 
     `epochs` are all that the run kept, unless given. The end is never among them: `export` writes it whole, and the log
     has the digest of what it writes. This makes `nets/checkpoints/ARCH` for a mini net whose weights are embedded:
     `python -c "from pathlib import Path; from reportgen.training import export_checkpoints as e; e(Path('RUN'),
     Path('reportgen/nets/checkpoints/ARCH'))"`, with `epochs=()` for the log alone.
+    `before` is the folder of the run, if any, from whose weights this one began: its log comes first, its numbers are
+    told, and epochs are counted on. Returned are the epochs of this run, as its recipe counts them.
     """
     state, recipe = _finished(run_dir)
+    rows, numbers = _log(state), in_numbers(recipe, *_pictures(state["data"]))
+    first = 0  # the epoch, counted over both runs, at which this one began
+    if before is not None:
+        rows, numbers = _after(before, state, rows)
+        first = numbers["epochs"] - recipe.epochs
     kept = sorted(set(recipe.checkpoints if epochs is None else epochs) - {recipe.epochs})
     if missing := [epoch for epoch in kept if not (run_dir / checkpoint_name(epoch)).is_file()]:
         raise SpecError(f"The run {run_dir} has kept no weights of epoch {missing[0]}.")
@@ -140,13 +149,14 @@ def export_checkpoints(run_dir: Path, target: Path, epochs: Sequence[int] | None
         tensors = read_state(run_dir / checkpoint_name(epoch))
         path = target / checkpoint_name(epoch)
         save_weights(half({name: value for name, value in tensors.items() if name not in dense}), {}, path)
-        files.append({"epoch": epoch, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        files.append({"epoch": first + epoch, "file": path.name, "sha256": digest})
     told = {
         "weights": tensor_digest(half(state["net"])),
         "classes": state["classes"],
-        "numbers": in_numbers(recipe, *_pictures(state["data"])),
+        "numbers": numbers,
         "checkpoints": files,
-        "rows": [{name: _digits(row.get(name)) for name in Epoch.__dataclass_fields__} for row in state["rows"]],
+        "rows": rows,
     }
     with replacing(target / LOG) as temporary:
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
@@ -168,6 +178,22 @@ def in_numbers(recipe: Recipe, training: int, validation: int, digest: str) -> d
         "validation_pictures": validation,
         "validation": [digest],
     }
+
+
+def _after(
+    before: Path, state: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The log and the numbers of two runs as of one; `state` and `rows` are those of the second."""
+    earlier, recipe = _finished(before)
+    if tensor_digest(half(earlier["net"])) not in state["data"]:
+        raise SpecError(f"The run to be told did not begin from the weights in which {before} ended.")
+    joined = _log(earlier) + [{**row, "epoch": recipe.epochs + row["epoch"]} for row in rows[1:]]
+    return joined, in_numbers(recipe, *_pictures(earlier["data"])) | {"epochs": joined[-1]["epoch"]}
+
+
+def _log(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A run's epochs, with as many digits as mean something."""
+    return [{name: _digits(row.get(name)) for name in Epoch.__dataclass_fields__} for row in state["rows"]]
 
 
 def _finished(run_dir: Path) -> tuple[dict[str, Any], Recipe]:

@@ -14,11 +14,13 @@ from reportgen.building import Options, Quiet
 from reportgen.errors import ModelError, NotApplicable, SpecError
 from reportgen.methods import methods
 from reportgen.nets import archs, shipped
+from reportgen.nets.tensors import tensor_digest
 from reportgen.nets.weights import resolve
 from reportgen.project import forward
 from reportgen.spec import read_spec
 from reportgen.store import Store
 from reportgen.training import export, export_checkpoints, make_recipe, train
+from reportgen.training.checkpoints import half, load_state
 from tests import tiny
 from tests.test_end_to_end import write_spec
 
@@ -221,6 +223,20 @@ def test_a_run_without_weights_on_the_way_and_a_changed_log(trained, plan_of, fi
     assert "curves.known" not in plan.excluded
     keys = [{cell.id: cell.key for cell in made.cells}["curves.known"] for made in (before, plan)]
     assert keys[0] != keys[1]
+
+
+def test_two_runs_of_which_one_began_where_the_other_ended_are_told_as_one(trained, tmp_path):
+    first = json.loads(load_state(trained / "out")["recipe"])
+    second = {**first, "start": str(trained / "net.safetensors"), "epochs": 2, "checkpoints": [1], "seed": 7}
+    train(make_recipe(second), tmp_path / "second", "cpu", 1, quiet=True)
+    assert export_checkpoints(tmp_path / "second", tmp_path / "log", before=trained / "out") == (1,)
+    told = json.loads((tmp_path / "log/log.json").read_text())
+    assert [row["epoch"] for row in told["rows"]] == [0, 1, 2, 3, 4, 5]
+    assert (told["numbers"]["epochs"], told["numbers"]["seed"]) == (5, first["seed"])
+    assert [one["epoch"] for one in told["checkpoints"]] == [4]
+    assert told["weights"] == tensor_digest(half(load_state(tmp_path / "second")["net"]))
+    with pytest.raises(SpecError, match="did not begin from the weights in which"):
+        export_checkpoints(trained / "out", tmp_path / "log", before=trained / "out")
 
 
 def test_what_a_run_has_not_kept_cannot_be_shipped(trained, tmp_path):
