@@ -123,7 +123,7 @@ def export(run_dir: Path, target: Path, device: str = "auto") -> float:
 
 
 def export_checkpoints(
-    run_dir: Path, target: Path, epochs: Sequence[int] | None = None, before: Path | None = None
+    run_dir: Path, target: Path, epochs: Sequence[int] | None = None, before: Sequence[Path] = ()
 ) -> tuple[int, ...]:
     """Write a finished run's log, and the weights of kept epochs in float16 without the dense layers; return those.
 
@@ -131,15 +131,13 @@ def export_checkpoints(
     has the digest of what it writes. This makes `nets/checkpoints/ARCH` for a mini net whose weights are embedded:
     `python -c "from pathlib import Path; from reportgen.training import export_checkpoints as e; e(Path('RUN'),
     Path('reportgen/nets/checkpoints/ARCH'))"`, with `epochs=()` for the log alone.
-    `before` is the folder of the run, if any, from whose weights this one began: its log comes first, its numbers are
-    told, and epochs are counted on. Returned are the epochs of this run, as its recipe counts them.
+    `before` are the folders of finished runs, oldest first, of which each began where the one before had ended, and
+    this one where the last had: all are told as one, with the numbers of the first. Returned are the epochs of this
+    run, as its recipe counts them.
     """
+    rows, numbers = _as_one([*before, run_dir])
     state, recipe = _finished(run_dir)
-    rows, numbers = _log(state), in_numbers(recipe, *_pictures(state["data"]))
-    first = 0  # the epoch, counted over both runs, at which this one began
-    if before is not None:
-        rows, numbers = _after(before, state, rows)
-        first = numbers["epochs"] - recipe.epochs
+    first = numbers["epochs"] - recipe.epochs  # the epoch, counted over all runs, at which this one began
     kept = sorted(set(recipe.checkpoints if epochs is None else epochs) - {recipe.epochs})
     if missing := [epoch for epoch in kept if not (run_dir / checkpoint_name(epoch)).is_file()]:
         raise SpecError(f"The run {run_dir} has kept no weights of epoch {missing[0]}.")
@@ -180,15 +178,20 @@ def in_numbers(recipe: Recipe, training: int, validation: int, digest: str) -> d
     }
 
 
-def _after(
-    before: Path, state: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The log and the numbers of two runs as of one; `state` and `rows` are those of the second."""
-    earlier, recipe = _finished(before)
-    if tensor_digest(half(earlier["net"])) not in state["data"]:
-        raise SpecError(f"The run to be told did not begin from the weights in which {before} ended.")
-    joined = _log(earlier) + [{**row, "epoch": recipe.epochs + row["epoch"]} for row in rows[1:]]
-    return joined, in_numbers(recipe, *_pictures(earlier["data"])) | {"epochs": joined[-1]["epoch"]}
+def _as_one(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The log and the numbers of runs of which each began where the one before had ended."""
+    rows: list[dict[str, Any]] = []
+    numbers: dict[str, Any] = {}
+    ended = ""
+    for folder in folders:
+        state, recipe = _finished(folder)
+        if ended not in state["data"]:
+            raise SpecError(f"The run {folder} did not begin from the weights in which the one before it ended.")
+        done = rows[-1]["epoch"] if rows else 0
+        rows += [{**row, "epoch": done + row["epoch"]} for row in _log(state)[bool(rows) :]]
+        numbers = (numbers or in_numbers(recipe, *_pictures(state["data"]))) | {"epochs": rows[-1]["epoch"]}
+        ended = tensor_digest(half(state["net"]))
+    return rows, numbers
 
 
 def _log(state: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -229,14 +229,14 @@ def test_two_runs_of_which_one_began_where_the_other_ended_are_told_as_one(train
     first = json.loads(load_state(trained / "out")["recipe"])
     second = {**first, "start": str(trained / "net.safetensors"), "epochs": 2, "checkpoints": [1], "seed": 7}
     train(make_recipe(second), tmp_path / "second", "cpu", 1, quiet=True)
-    assert export_checkpoints(tmp_path / "second", tmp_path / "log", before=trained / "out") == (1,)
+    assert export_checkpoints(tmp_path / "second", tmp_path / "log", before=[trained / "out"]) == (1,)
     told = json.loads((tmp_path / "log/log.json").read_text())
     assert [row["epoch"] for row in told["rows"]] == [0, 1, 2, 3, 4, 5]
     assert (told["numbers"]["epochs"], told["numbers"]["seed"]) == (5, first["seed"])
     assert [one["epoch"] for one in told["checkpoints"]] == [4]
     assert told["weights"] == tensor_digest(half(load_state(tmp_path / "second")["net"]))
-    with pytest.raises(SpecError, match="did not begin from the weights in which"):
-        export_checkpoints(trained / "out", tmp_path / "log", before=trained / "out")
+    with pytest.raises(SpecError, match="did not begin from the weights in which the one"):
+        export_checkpoints(trained / "out", tmp_path / "log", before=[trained / "out"])
 
 
 def test_what_a_run_has_not_kept_cannot_be_shipped(trained, tmp_path):
