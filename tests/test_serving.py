@@ -247,7 +247,13 @@ def project(tmp_path):
     for name in ("texts/intro.md", "photos/cat.jpg", "photos/dog.jpg"):
         (tmp_path / name).write_text("one")
     (tmp_path / "base.yaml").write_text(yaml.safe_dump({"sections": [{"id": "intro", "text": "texts/intro.md"}]}))
-    images = {"cat": {"source": "photos/cat.jpg"}, "all": {"source": "photos/*.jpg"}, "late": {"source": "late.png"}}
+    odd = {"source": "x" * 280, "alt": "a null \0", "credit": "photos/../photos", "title": "long/" * 50}
+    images = {
+        "odd": odd,
+        "cat": {"source": "photos/cat.jpg"},
+        "all": {"source": "photos/*.jpg"},
+        "late": {"source": "late.png"},
+    }
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({"extends": "base.yaml", "images": images}))
     return tmp_path
 
