@@ -179,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         if path == f"{OWN}events":
             self._events()
+        elif path == "/favicon.ico":  # browsers ask for it by themselves, and complain where there is none
+            self._send(HTTPStatus.NO_CONTENT, "", b"")
         elif path.startswith(OWN):
             self._own(path.removeprefix(OWN))
         else:

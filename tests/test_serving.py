@@ -148,6 +148,11 @@ def test_a_page_listens_for_changes_and_its_file_stays_as_it_is(served, folder):
     assert (folder / "index.html").read_text() == PAGE
 
 
+def test_the_icon_that_browsers_ask_for_is_no_error(served):
+    answer, data = ask(served, "/favicon.ico")
+    assert (answer.status, data) == (204, b"")
+
+
 def test_a_page_without_a_head_or_scripts_listens_too():
     html, policy = listening("<p>Words", "1")
     assert html.startswith("<p>Words<script")
