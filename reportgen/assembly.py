@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from reportgen.building import Built, Options, Progress, Quiet
 from reportgen.errors import ModelError, RenderError, SpecError, nearest
 from reportgen.housekeeping import verify
 from reportgen.plan import Plan, make_plan
+from reportgen.prints import keep_prints, make_prints, print_files
 from reportgen.publish import new_folder
 from reportgen.publishing import GENERATOR
 from reportgen.records import Filled, Net
@@ -108,7 +108,7 @@ def _attempt(plan: Plan, store: Store, options: Options, watcher: Progress, fold
         return built
     findings = _publish(plan, filled, store, options, watcher, folder, started)
     published = not (options.strict and findings)
-    lacking = published and not options.prints and bool(_prints(plan.spec))
+    lacking = published and not options.prints and bool(print_files(plan.spec))
     return replace(built, findings=findings, published=published, seconds=_since(started), without_prints=lacking)
 
 
@@ -190,9 +190,9 @@ def _publish(
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)
             if options.prints:
-                findings = _make_prints(report, blocks, watcher, fresh)
+                findings = make_prints(report, blocks, watcher, fresh)
             else:
-                _keep_prints(plan.spec, folder, fresh)
+                keep_prints(plan.spec, folder, fresh)
             if options.strict and findings:
                 raise _Withheld
             _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
@@ -218,36 +218,19 @@ def redrawn(path: Path, store: Store, options: Options) -> tuple[Report, tuple[B
     return report, make_blocks(report)
 
 
-def _make_prints(report: Report, blocks: Sequence[Block], watcher: Progress, fresh: Path) -> list[str]:
-    """Poster, handout and the one-file report, where they are asked for; what their preflights found."""
-    from reportgen.handout import make_handout
-    from reportgen.poster import make_poster
-    from reportgen.single import make_single
+def stored(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]] | None:
+    """The report of a spec and its blocks where the store holds every cell; None where something is to be computed."""
+    from reportgen.pages import make_blocks
 
-    asked, findings = report.spec.outputs, list[str]()
-    if asked.poster is not None:
-        watcher.say("setting the poster")
-        findings += make_poster(report, blocks, asked.poster, fresh)
-    if asked.handout is not None:
-        watcher.say("setting the handout")
-        findings += [f"The handout: {finding}" for finding in make_handout(report, blocks, asked.handout, fresh)]
-    if asked.single is not None:
-        watcher.say("writing the report as one file")
-        make_single(report, blocks, asked.single, fresh)
-    return findings
-
-
-def _prints(spec: Spec) -> list[str]:
-    """The files that are made for paper and mail."""
-    asked = spec.outputs
-    files = {"poster.pdf": asked.poster, "handout.pdf": asked.handout, "single.html": asked.single}
-    return [name for name, output in files.items() if output is not None]
-
-
-def _keep_prints(spec: Spec, old: Path, fresh: Path) -> None:
-    for name in _prints(spec):
-        if (old / name).is_file():
-            shutil.copyfile(old / name, fresh / name)
+    spec = read_spec(path)
+    if problems := check_files(spec):
+        raise SpecError("\n".join(problems))
+    plan = prepare(spec, store, options, train=False)
+    untrained = any(choice.course is not None and choice.course.missing for choice in plan.models.values())
+    if untrained or any(c.id not in plan.excluded and store.get(c.key) is None for c in plan.cells):
+        return None
+    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    return report, make_blocks(report)
 
 
 class _Withheld(Exception):

@@ -12,7 +12,8 @@ import re
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # a page of another name that leads here is an attack (DNS rebinding)
 OWN = "/~reportgen/"  # what is not of the report; no file of it has such a name
+RECENT = 4  # pages that are drawn before all others
 ALIVE = 10.0  # seconds after which a silent connection hears that it is still there
 POLICY = re.compile(r'(<meta http-equiv="Content-Security-Policy" content=")([^"]*)(">)')
 OUR_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'"
@@ -56,6 +58,7 @@ class State:
     words: str = ""  # what is going on
     problem: str = ""  # why there is no report
     ready: bool = False
+    pages: Mapping[str, str] = field(default_factory=dict)  # path -> HTML, newer than what lies on disk
 
 
 class Shown:
@@ -65,14 +68,30 @@ class Shown:
         self._changed = threading.Condition()
         self._count, self._run = 0, time.time_ns()  # a page of an earlier server must not think it is of this one
         self.state = State(self._token(), "Being built for the first time.")
+        self._asked: dict[str, None] = {}
+
+    def note(self, path: str) -> None:
+        """Somebody looks at a page now."""
+        with self._changed:
+            self._asked.pop(path, None)
+            self._asked[path] = None
+
+    def looked_at(self) -> list[str]:
+        """The pages that were asked for last."""
+        with self._changed:
+            return list(self._asked)[-RECENT:] or ["index.html"]
 
     def working(self, words: str) -> None:
         """Something is being done; pages stay as they are."""
-        self._set(State(self.state.token, words, self.state.problem, self.state.ready))
+        self._set(replace(self.state, words=words))
 
     def built(self) -> None:
         """There is a new report."""
         self._set(State(self._token(), ready=True))
+
+    def previewed(self, pages: Mapping[str, str]) -> None:
+        """These pages are newer than what lies on disk, and the others soon will be."""
+        self._set(State(self._token(), ready=True, pages=pages))
 
     def broken(self, problem: str) -> None:
         """There is none, and why."""
@@ -160,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         if path == f"{OWN}events":
             self._events()
+        elif path == "/favicon.ico":  # browsers ask for it by themselves, and complain where there is none
+            self._send(HTTPStatus.NO_CONTENT, "", b"")
         elif path.startswith(OWN):
             self._own(path.removeprefix(OWN))
         else:
@@ -173,6 +194,12 @@ class Handler(BaseHTTPRequestHandler):
         if is_page and not state.ready:
             heading = "The report cannot be built" if state.problem else "The report is being built"
             self._own_page(HTTPStatus.SERVICE_UNAVAILABLE, heading, state)
+            return
+        if is_page:
+            self.server.shown.note(path.strip("/"))
+        if (newer := state.pages.get(path.strip("/"))) is not None:
+            html, policy = listening(newer, state.token)
+            self._send(HTTPStatus.OK, TYPES[".html"], html.encode(), {"Content-Security-Policy": policy})
             return
         # a folder that is not ours is refused by the build, and none of its files is anybody's business
         file = inside(self.server.folder, path) if (self.server.folder / MARKER).is_file() else None

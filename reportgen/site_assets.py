@@ -81,8 +81,11 @@ def mark_rules() -> str:
     return "\n".join(rules) + "\n"
 
 
-def write_photos(report: Report, folder: Path) -> Mapping[str, Photo]:
-    """The photos as the first net sees them (square, like the maps beside them) and whole, by the image's id."""
+def write_photos(report: Report, folder: Path | None) -> Mapping[str, Photo]:
+    """The photos as the first net sees them (square, like the maps beside them) and whole, by the image's id.
+
+    Without a folder nothing is written: the pages alone are wanted.
+    """
     photos = {}
     first = next(iter(report.spec.models))
     for name in report.spec.images:
@@ -94,11 +97,12 @@ def write_photos(report: Report, folder: Path) -> Mapping[str, Photo]:
     return photos
 
 
-def _photo(report: Report, name: str, pixels: palettes.Colors, stem: str, folder: Path) -> Photo:
+def _photo(report: Report, name: str, pixels: palettes.Colors, stem: str, folder: Path | None) -> Photo:
     asked = report.spec.images[name]
     files = (f"{stem}.webp", f"{stem}.thumb.webp")
-    (folder / files[0]).write_bytes(encode.webp(pixels))
-    (folder / files[1]).write_bytes(encode.thumbnail(pixels))
+    if folder is not None:
+        (folder / files[0]).write_bytes(encode.webp(pixels))
+        (folder / files[1]).write_bytes(encode.thumbnail(pixels))
     title = image_name(report, name)
     alt = asked.alt or f"Photo: {title}" + (f", a {asked.label[0]}" if asked.label and asked.label[0] != title else "")
     flaw = report.flaw(name)

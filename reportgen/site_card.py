@@ -113,7 +113,9 @@ def _hang(canvas: Image, pen: ImageDraw, shown: Sequence[Shown], top: int) -> No
     width = (WIDTH - 2 * MARGIN - GAP * (len(shown) - 1)) // len(shown)
     scale = min(min(width / one.picture.width, height / one.picture.height) for one in shown)
     sizes = [(max(1, round(one.picture.width * scale)), max(1, round(one.picture.height * scale))) for one in shown]
-    left = (WIDTH - sum(size[0] for size in sizes) - GAP * (len(shown) - 1)) // 2
+    left = MARGIN  # under the title, or in the middle
+    if top == MARGIN:
+        left = (WIDTH - sum(size[0] for size in sizes) - GAP * (len(shown) - 1)) // 2
     y = top + (height - max(size[1] for size in sizes)) // 2
     font = _font("sans-semibold", LABEL)
     for one, size in zip(shown, sizes, strict=True):

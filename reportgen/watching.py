@@ -33,7 +33,7 @@ class Watch:
     def stamps(self) -> Stamps:
         """Size and time of change of every file that the report may depend on; None for what is not there."""
         found = {path: stamp(path) for path in self._mentioned()}
-        for folder in [path for path in found if path.is_dir()]:
+        for folder in [path for path, mark in found.items() if mark is not None and path.is_dir()]:
             found |= {path: stamp(path) for path in _pictures(folder)}
             found[folder] = None  # what else happens in a folder is none of our business
         for folder in self.also:
@@ -63,7 +63,7 @@ class Watch:
             marks = {**marks, path: stamp(path)}
             for text in _texts(path):
                 other = path.parent / text
-                is_spec = other.suffix in (".yaml", ".yml") and other.is_file()
+                is_spec = other.suffix in (".yaml", ".yml") and stamp(other) is not None
                 waiting += [other] if is_spec and other not in marks and other not in waiting else []
                 found.add(other.parent if any(sign in text for sign in "*?[") else other)
         if not _texts_readable(self.spec):  # half of it is written: what it named before is still of interest
@@ -76,7 +76,7 @@ def stamp(path: Path) -> Stamp:
     """Size and time of change of a file; None where there is none."""
     try:
         found = path.stat()
-    except (OSError, ValueError):  # ValueError: a text with a null in it
+    except (OSError, ValueError):  # no such file, or no name of one: too long, or with a null in it
         return None
     return found.st_size, found.st_mtime_ns
 

@@ -11,16 +11,28 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from reportgen.building import Options, Quiet, build, store_at
 from reportgen.errors import ReportError
+from reportgen.previewing import preview
+from reportgen.rebuilding import serve
 from reportgen.serving import Server, Shown, inside, listening, widened
 from reportgen.watching import Watch
 
 PATIENCE = 300  # seconds; the machine may be busy
+SPEC = {
+    "title": "A small report",
+    "models": {"small": {"arch": "alexnet_mini"}},
+    "sections": [
+        {"id": "intro", "title": "Introduction", "text": "intro.md"},
+        {"id": "nets", "method": "architecture"},
+    ],
+}
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'self'; script-src 'self'">
@@ -136,6 +148,11 @@ def test_a_page_listens_for_changes_and_its_file_stays_as_it_is(served, folder):
     assert (folder / "index.html").read_text() == PAGE
 
 
+def test_the_icon_that_browsers_ask_for_is_no_error(served):
+    answer, data = ask(served, "/favicon.ico")
+    assert (answer.status, data) == (204, b"")
+
+
 def test_a_page_without_a_head_or_scripts_listens_too():
     html, policy = listening("<p>Words", "1")
     assert html.startswith("<p>Words<script")
@@ -167,6 +184,47 @@ def test_a_broken_spec_is_a_readable_page_and_a_mended_one_the_report_again(serv
     assert b"Words" in ask(served, "/")[1]
 
 
+def test_pages_drawn_before_all_others_are_shown_until_the_whole_report_is_there(served):
+    ask(served, "/section/one.html")
+    ask(served, "/assets/style.css")
+    ask(served, "/")
+    assert served.shown.looked_at() == ["section/one.html", "index.html"]
+    served.shown.previewed({"index.html": PAGE.replace("Words", "Newer words")})
+    _, data = ask(served, "/")
+    assert b"Newer words" in data
+    assert b"reload.js" in data
+    served.shown.built()
+    assert b"Newer words" not in ask(served, "/")[1]
+
+
+def test_what_is_drawn_first_is_what_a_build_writes_and_nothing_is_computed_for_it(tmp_path):
+    spec, options = tmp_path / "tiny.yaml", Options(cache=tmp_path / "cache", threads=1)
+    spec.write_text(yaml.safe_dump(SPEC))
+    (tmp_path / "intro.md").write_text("The first words.")
+    store, wanted = store_at(tmp_path / "cache"), ["net/small.html", "index.html"]
+    assert preview(spec, store, options, wanted) is None
+    build(spec, tmp_path / "out", options=options)
+    pages = preview(spec, store, options, wanted)
+    assert pages == {path: (tmp_path / "out" / path).read_text(encoding="utf-8") for path in wanted}
+    (tmp_path / "intro.md").write_text("{{ models.small.nothing }}")
+    with pytest.raises(ReportError, match="nothing"):
+        preview(spec, store, options, wanted)
+
+
+def test_without_prints_those_of_an_earlier_build_stay_and_the_next_build_makes_them(tmp_path):
+    spec, options = tmp_path / "tiny.yaml", Options(cache=tmp_path / "cache", threads=1)
+    spec.write_text(yaml.safe_dump(SPEC | {"outputs": {"site": {}, "single": {}}}))
+    (tmp_path / "intro.md").write_text("The first words.")
+    assert not build(spec, tmp_path / "out", options=options).without_prints
+    before = (tmp_path / "out/single.html").read_bytes()
+    (tmp_path / "intro.md").write_text("Other words.")
+    assert build(spec, tmp_path / "out", options=replace(options, prints=False)).without_prints
+    assert (tmp_path / "out/single.html").read_bytes() == before
+    assert "Other words." in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert not build(spec, tmp_path / "out", options=options).unchanged
+    assert b"Other words." in (tmp_path / "out/single.html").read_bytes()
+
+
 def test_whoever_listens_hears_of_each_change(served):
     with socket.create_connection(("127.0.0.1", served.server_port), timeout=PATIENCE) as wire:
         wire.sendall(b"GET /~reportgen/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -194,7 +252,13 @@ def project(tmp_path):
     for name in ("texts/intro.md", "photos/cat.jpg", "photos/dog.jpg"):
         (tmp_path / name).write_text("one")
     (tmp_path / "base.yaml").write_text(yaml.safe_dump({"sections": [{"id": "intro", "text": "texts/intro.md"}]}))
-    images = {"cat": {"source": "photos/cat.jpg"}, "all": {"source": "photos/*.jpg"}, "late": {"source": "late.png"}}
+    odd = {"source": "x" * 280, "alt": "a null \0", "credit": "photos/../photos", "title": "long/" * 50}
+    images = {
+        "odd": odd,
+        "cat": {"source": "photos/cat.jpg"},
+        "all": {"source": "photos/*.jpg"},
+        "late": {"source": "late.png"},
+    }
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({"extends": "base.yaml", "images": images}))
     return tmp_path
 
@@ -240,15 +304,6 @@ def test_a_spec_that_cannot_be_read_is_still_watched_with_all_it_named(project):
 
 
 # ---------------------------------------------------------------------------------------------------- the whole command
-
-SPEC = {
-    "title": "A small report",
-    "models": {"small": {"arch": "alexnet_mini"}},
-    "sections": [
-        {"id": "intro", "title": "Introduction", "text": "intro.md"},
-        {"id": "nets", "method": "architecture"},
-    ],
-}
 
 
 def get(address, path="/"):
@@ -301,8 +356,5 @@ def test_a_changed_text_is_shown_a_broken_spec_told_and_mended_and_ctrl_c_ends_i
 
 
 def test_a_spec_that_is_not_there_is_one_paragraph(tmp_path):
-    from reportgen.building import Options, Quiet
-    from reportgen.rebuilding import serve
-
     with pytest.raises(ReportError, match="There is no spec"):
         serve(tmp_path / "none.yaml", None, 0, Options(), Quiet(), print, print)

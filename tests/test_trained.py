@@ -109,7 +109,7 @@ def command(*words, cache):
         with pytest.raises(SystemExit) as end:
             cli.main()
     signal.signal(signal.SIGTERM, handler)
-    cli._state.update(quiet=False, verbose=False)
+    cli.state.update(quiet=False, verbose=False)
     return SimpleNamespace(returncode=end.value.code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
