@@ -108,6 +108,13 @@ def test_every_picture_has_its_size_and_words_and_waits_unless_it_is_on_the_firs
         assert sum("loading" not in image for image in images) <= 8, name
 
 
+def test_of_large_sheets_only_the_first_is_loaded_at_once(pages):
+    """Four of a net's made pictures would be two megabytes."""
+    sheets = [image for image in Elements(pages["section/set.html"]).all("img") if ".sheet." in image["src"]]
+    assert len(sheets) == 2
+    assert ["loading" in image for image in sheets] == [False, True]
+
+
 def test_every_page_has_one_heading_a_skip_link_a_policy_and_no_code_or_style_inside(pages):
     for name, html in pages.items():
         elements = Elements(html)
