@@ -53,7 +53,7 @@ class Front:
         links += [Link(name.capitalize(), address) for name, address in spec.links.items()]
         return {
             "summary": Markup(self.texts.summary),  # cleaned by texts
-            "by": " · ".join(part for part in by if part),
+            "by": [part for part in by if part],
             "links": links,
             "featured": self._featured(image),
             "nets": [self._net_card(model) for model in spec.models],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +22,7 @@ def write_list(root: Path, reports: Sequence[tuple[str, Mapping[str, Any]]]) -> 
         {
             "title": facts["title"],
             "href": f"{name}/index.html",
-            "about": " · ".join(part for part in _about(facts) if part),
+            "about": [part for part in _about(facts) if part],
             "summary": plain_text(facts.get("summary") or ""),
             "files": [Link(words, f"{name}/{file}") for _, words, file in OUTPUTS if (root / name / file).is_file()],
             "faces": [f"{name}/{file}" for file in _faces(root / name, facts)],
@@ -42,11 +43,22 @@ def _about(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _faces(folder: Path, facts: Mapping[str, Any]) -> list[str]:
-    """Thumbnails that stand for a report: its first photo, and the first pictures that a section has of it."""
+    """Thumbnails that stand for a report: its first photo, and the first maps that a section has of it."""
     image = next(iter(facts.get("images") or ()), "")
     about = {cell["id"] for cell in facts.get("cells") or () if image and cell.get("image") == image}
     figures = [one for one in facts.get("figures") or () if about & set(one["cells"]) and len(one["files"]) > 1]
-    own = [one["files"][1] for one in figures if one["section"] == figures[0]["section"]]
+    sections = dict.fromkeys(one["section"] for one in figures)
+    maps = ([one for one in figures if one["section"] == name and _is_map(folder, one["id"])] for name in sections)
+    own = [one["files"][1] for one in next(filter(None, maps), [])]
     wanted = [f"assets/photo.{image}.thumb.webp", *own]
     inside = [file for file in wanted if ".." not in PurePosixPath(file).parts and (folder / file).is_file()]
     return inside[:MOST_FACES]
+
+
+def _is_map(folder: Path, figure: str) -> bool:
+    """Whether a figure is a map over a photo: bars and curves tell nothing in so small a picture."""
+    try:
+        facts = json.loads((folder / "figure" / f"{figure}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and facts.get("kind") == "heatmap"

@@ -108,6 +108,13 @@ def test_every_picture_has_its_size_and_words_and_waits_unless_it_is_on_the_firs
         assert sum("loading" not in image for image in images) <= 8, name
 
 
+def test_of_large_sheets_only_the_first_is_loaded_at_once(pages):
+    """Four of a net's made pictures would be two megabytes."""
+    sheets = [image for image in Elements(pages["section/set.html"]).all("img") if ".sheet." in image["src"]]
+    assert len(sheets) == 2
+    assert ["loading" in image for image in sheets] == [False, True]
+
+
 def test_every_page_has_one_heading_a_skip_link_a_policy_and_no_code_or_style_inside(pages):
     for name, html in pages.items():
         elements = Elements(html)
@@ -282,12 +289,20 @@ def test_the_list_of_reports_links_them_newest_first_with_what_lies_there(tmp_pa
         "models": {"a": {}}, "images": {"cat": {}, "cup": {}},
         "cells": [{"id": "x.a.cat", "image": "cat"}, {"id": "x.a.cup", "image": "cup"}],
         "figures": [
-            {"section": "x", "cells": ["x.a.cup"], "files": ["assets/cup.webp", "assets/cup.thumb.webp"]},
-            {"section": "x", "cells": ["x.a.cat"], "files": ["assets/one.webp", "assets/one.thumb.webp"]},
-            {"section": "x", "cells": ["x.a.cat"], "files": ["assets/one.webp", "../../outside.webp"]},
-            {"section": "y", "cells": ["x.a.cat"], "files": ["assets/two.webp", "assets/two.thumb.webp"]},
+            {"id": id, "section": section, "cells": [cell], "files": [f"assets/{file}.webp", f"{thumb}.thumb.webp"]}
+            for id, section, cell, file, thumb in (
+                ("bars", "w", "x.a.cat", "two", "assets/two"),
+                ("cup", "x", "x.a.cup", "cup", "assets/cup"),
+                ("one", "x", "x.a.cat", "one", "assets/one"),
+                ("out", "x", "x.a.cat", "one", "../../outside"),
+                ("two", "y", "x.a.cat", "two", "assets/two"),
+            )
         ],
     }  # fmt: skip
+    (tmp_path / "old/figure").mkdir(parents=True)
+    for name in ("bars", "cup", "one", "out", "two"):
+        kind = "bars" if name == "bars" else "heatmap"
+        (tmp_path / f"old/figure/{name}.json").write_text(json.dumps({"kind": kind}))
     (tmp_path / "old/assets").mkdir(parents=True)
     for name in ("photo.cat.thumb", "cup.thumb", "one.thumb", "two.thumb"):
         (tmp_path / f"old/assets/{name}.webp").write_bytes(b"")
@@ -300,7 +315,8 @@ def test_the_list_of_reports_links_them_newest_first_with_what_lies_there(tmp_pa
     assert links == ["new/index.html", "old/index.html", "old/poster.pdf", "old/handout.pdf", "old/single.html"]
     faces = [attrs["src"] for attrs in Elements(html).all("img")]
     assert faces == ["old/assets/photo.cat.thumb.webp", "old/assets/one.thumb.webp"]
-    assert "A, B · 2 January 2020 · 1 net · 2 photos · 4 figures" in html
+    about = re.search(r'<p class="by">(.*A, B.*)</p>', html)[1]
+    assert re.sub("</?bdi>", "", about) == "A, B · 2 January 2020 · 1 net · 2 photos · 5 figures"
     assert "<script>" not in html
     site_list.write_list(tmp_path, [])
     html5lib.HTMLParser(strict=True).parse((tmp_path / "index.html").read_text("utf-8"))
@@ -309,7 +325,7 @@ def test_the_list_of_reports_links_them_newest_first_with_what_lies_there(tmp_pa
 def test_the_list_of_reports_takes_what_a_real_report_tells(folder):
     site_list.write_list(folder.parent, [("site", json.loads((folder / "report.json").read_text("utf-8")))])
     faces = Elements((folder.parent / "index.html").read_text("utf-8")).all("img")
-    assert len(faces) == site_list.MOST_FACES
+    assert len(faces) > 2
     assert all((folder.parent / attrs["src"]).is_file() for attrs in faces)
 
 

@@ -3,18 +3,21 @@
 `python -m tests.benchmarks.site_pages [FOLDER]` builds a site of 3,000 units (or takes the one in FOLDER), writes one
 page with a picture for each of its units beside it, and loads both and the site's largest page in turn, five times
 each, every time in a fresh window: until everything that the page loads at once is there and painted. Prints
-milliseconds and their ratio.
+milliseconds and their ratio, and keeps them in results/site/pages.json where the site was built here.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
+RESULTS = Path(__file__).parent / "results" / "site" / "pages.json"
 UNITS, LAYERS = 500, 3  # of each of two nets
 RUNS = 5
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -27,12 +30,15 @@ def build(root: Path) -> Path:
     from reportgen.pages import make_blocks
 
     made.SIDE = 112  # pixels of a picture, as a small net makes them
+    seeds, artifact_of = count(), made.artifact_of  # every unit has a picture of its own, as in a real report
+    made.artifact_of = lambda method, units, width, _: artifact_of(method, units, width, next(seeds))
     report = made.make_unit_report(root, UNITS, LAYERS, methods=("climb",))
     out = root / "site"
     out.mkdir()
     started = time.perf_counter()
     site.write_site(report, make_blocks(report), out)
-    print(f"built in {time.perf_counter() - started:.1f} s, {sum(1 for _ in out.rglob('*.html'))} pages")
+    seconds = time.perf_counter() - started
+    print(f"built in {seconds:.1f} s, {sum(1 for _ in out.rglob('*.html'))} pages")
     return out
 
 
@@ -58,7 +64,7 @@ def loaded(browser, page: Path) -> float:
     window = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = window.new_page()
     started = time.perf_counter()
-    tab.goto(page.as_uri(), wait_until="load", timeout=120_000)
+    tab.goto(page.as_uri(), wait_until="load", timeout=600_000)
     tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     took = 1000 * (time.perf_counter() - started)
     window.close()
@@ -79,12 +85,29 @@ def main(folder: str = "") -> None:
             for _ in range(RUNS):
                 for name, page in pages.items():
                     times[name].append(loaded(browser, page))
+            version = browser.version
             browser.close()
-        (out / "all.html").unlink()
         middle = {name: statistics.median(own) for name, own in times.items()}
-        for name, page in pages.items():
-            print(f"{name} ({page.name}): {middle[name]:.0f} ms, from {min(times[name]):.0f} to {max(times[name]):.0f}")
-        print(f"ratio {middle['one page'] / middle['largest page of the site']:.1f}")
+        found = {
+            name: {
+                "page": page.relative_to(out).as_posix(),
+                "kilobytes": round(page.stat().st_size / 1000),
+                "milliseconds": [round(took) for took in times[name]],
+                "median": round(middle[name]),
+            }
+            for name, page in pages.items()
+        }
+        ratio = round(middle["one page"] / middle["largest page of the site"], 1)
+        facts = {
+            "tiles": len(list((out / "assets").glob("unit.*.webp"))),
+            "browser": f"Chromium {version}, headless, from file://",
+            **found,
+        }
+        text = json.dumps({**facts, "ratio": ratio}, indent=1)
+        print(text)
+        pages["one page"].unlink()
+        if not folder:
+            RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
