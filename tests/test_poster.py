@@ -18,7 +18,7 @@ from pypdf import PdfReader
 
 from reportgen import poster, poster_plan, typesetter
 from reportgen.errors import RenderError
-from reportgen.poster_files import lay_out
+from reportgen.poster_files import jpeg, lay_out
 from reportgen.poster_layout import Contents, LineSize, Piece, RowSize, Sheet, arrange
 from reportgen.poster_words import directed
 from reportgen.spec_models import PosterOutput
@@ -345,6 +345,11 @@ def test_letters_beyond_our_typefaces_are_told_or_taken_from_the_users_font(tmp_
     words = _words(pdf)
     assert "深い" in words
     assert "שרה" in words
+
+
+def test_pictures_of_noise_can_be_printed():
+    noise = (np.random.default_rng(0).random((700, 700, 3)) > 0.5).astype(np.uint8) * 255
+    assert Image.open(BytesIO(jpeg(noise))).size == (700, 700)
 
 
 def test_a_font_that_is_none_is_an_error(tmp_path, store):
