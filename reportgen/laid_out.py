@@ -35,7 +35,7 @@ def too_wide(box: Any) -> bool:
 
 def named(sheet: Any) -> Iterator[tuple[str, Any]]:
     """Every box of an element with an id, which it has for a name."""
-    for box in sheet._page_box.descendants():  # the only way to where things lie
+    for box in _below(sheet._page_box):  # the only way to where things lie
         if box.element is not None and (name := box.element.get("id")) and hasattr(box, "border_height"):
             yield name, box
 

@@ -48,13 +48,13 @@ def make_poster(report: Report, blocks: Sequence[Block], options: PosterOutput, 
     bleed = options.bleed_millimetres
     with tempfile.TemporaryDirectory(prefix="reportgen-poster-") as scratch:
         build = Path(scratch)
-        logos = lay_out_logos(report, options.logos, build)
-        shown = chosen(blocks, options.sections)
-        content = make_content(report, shown, logos, options.message, sheet.billboard)
-        lay_out(report, options, content.words.address, build)
-        attached = lay_out_attached(folder, build)
-        pdf = folder / "poster.pdf"
-        with Typesetter(build) as setter:
+        with Typesetter(build) as setter:  # which starts while we prepare
+            logos = lay_out_logos(report, options.logos, build)
+            shown = chosen(blocks, options.sections)
+            content = make_content(report, shown, logos, options.message, sheet.billboard)
+            lay_out(report, options, content.words.address, build)
+            attached = lay_out_attached(folder, build)
+            pdf = folder / "poster.pdf"
             plan = plan_sheet(sheet, content, setter)
             files = draw_all(report, _sized(content, plan), SMALLEST_TYPE / 72 * 25.4 * sheet.unit, build)
             page = compose(plan, content, files, bleed)

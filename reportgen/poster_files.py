@@ -77,7 +77,8 @@ def jpeg(pixels: Colors) -> bytes:
     from PIL import Image
 
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    # not optimized: that takes a buffer which Pillow makes too small for pictures of noise
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

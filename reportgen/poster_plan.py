@@ -27,8 +27,8 @@ from reportgen.poster_tiles import Line, Tiles
 from reportgen.poster_words import pieces_of, words_of
 from reportgen.typesetter import Typesetter
 
-TYPE_SIZES = (1.12, 1.0)  # of the smallest that is good for a poster: 28 points of body on A0
-LARGE_SIZES = (1.4, 1.26)  # where there is little text
+TYPE_SIZES = (1.0, 1.12)  # of the smallest that is good for a poster: 28 points of body on A0
+LARGE_SIZES = (1.26, 1.4)  # where there is little text
 SMALL_SIZES = (0.97, 0.94, 0.91)  # a little less, where that is enough; it is said
 SMALLEST_SIZES = (0.86, 0.79, 0.72)  # still legible; where nothing else helps
 _BAR_TITLE = 22.6  # of a billboard: 64 points, in mm on A0
@@ -36,13 +36,17 @@ _BAR_TITLE = 22.6  # of a billboard: 64 points, in mm on A0
 
 def plan_sheet(sheet: Sheet, content: Content, setter: Typesetter) -> Plan:
     """The best arrangement over all sizes; blocks that fit at no size are left out. Raises RenderError."""
-    measured = _tried(sheet, content, TYPE_SIZES, setter)
-    found = _best(sheet, content, measured, ())
-    if found is not None and found.type == max(TYPE_SIZES):
-        return _best(sheet, content, measured | _tried(sheet, content, LARGE_SIZES, setter), ()) or found
+    normal = _tried(sheet, content, TYPE_SIZES[:1], setter)[TYPE_SIZES[0]]
+    found = _best(sheet, content, {TYPE_SIZES[0]: normal}, ())
+    for sizes in (TYPE_SIZES[1:], LARGE_SIZES):  # larger type, unless what shows as much is sure to be worse
+        if found is None or not any(_may_be_better(sheet, content, normal, size, found) for size in sizes):
+            break
+        larger = _best(sheet, content, _tried(sheet, content, sizes, setter), ())
+        if larger is None or larger.score <= found.score:
+            break
+        found = larger
     if found is not None:
         return found
-    normal = measured[min(TYPE_SIZES)]
     found = _best(sheet, content, _tried(sheet, content, SMALL_SIZES, setter), ())
     if found is not None:
         return replace(found, too_long=_too_long(sheet, content, normal, ()))
@@ -80,6 +84,17 @@ def _excess(sheet: Sheet, content: Content, heights: Mapping[str, float], left_o
     """How many mm of column are wanted beyond what is there, the large figure at its smallest."""
     title, _, top = _top(sheet, content, heights)
     return excess(sheet, _contents(sheet, content, heights, LARGE_FIGURE[-1], (title, top), left_out))
+
+
+def _may_be_better(sheet: Sheet, content: Content, normal: Mapping[str, float], size: float, found: Plan) -> bool:
+    """Whether larger type can beat what was found, were all words higher by four fifths of what the type grows.
+
+    They are more than that, so a layout is spared; measuring one takes a second or more.
+    """
+    fixed = ("title-", "sentence-")  # have sizes of their own
+    heights = {name: mm if name.startswith(fixed) else mm * (1 + 0.8 * (size - 1)) for name, mm in normal.items()}
+    best = _best(sheet, content, {size: heights}, ())
+    return best is not None and best.score > found.score
 
 
 def _too_long(sheet: Sheet, content: Content, heights: Mapping[str, float], left_out: tuple[str, ...]) -> float:

@@ -79,7 +79,7 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts, message: s
     for block in plain:
         title = titles[block.section] or block.section.replace("-", " ").replace("_", " ").capitalize()
         if block.section in _CONCLUSION and conclusion is None:
-            html = _piece().conclusion(title, _claims(block.html), Markup(directed(block.html)))
+            html = _piece().conclusion(title, _claims(loosened(block.html)), Markup(directed(block.html)))
             conclusion = Text(block.section, html, "conclusion")
         else:
             pieces.append(prose(block.section, title, block.html))
@@ -147,12 +147,23 @@ def direction(text: str) -> str:
 
 
 def directed(html: str) -> str:
-    """Clean HTML whose paragraphs and items run as their words do; the typesetter does not find out by itself."""
+    """Clean HTML whose paragraphs and items run as their words do; the typesetter does not find out by itself.
+
+    Its lines are mended too, see `loosened`.
+    """
 
     def turned(match: re.Match[str]) -> str:
         return f'<{match[1]} dir="rtl">{match[2]}' if direction(words_of(match[2])) == "rtl" else match[0]
 
-    return re.sub(r"<(p|li|h3|h4|td|th|blockquote)>(.*?)(?=</\1>)", turned, html, flags=re.DOTALL)
+    return re.sub(r"<(p|li|h3|h4|td|th|blockquote)>(.*?)(?=</\1>)", turned, loosened(html), flags=re.DOTALL)
+
+
+def loosened(html: str) -> str:
+    """Clean HTML in which the space before a link or an emphasis is a box of its own.
+
+    WeasyPrint 70 breaks a line after its first word where the text before a link fits, but for its last space.
+    """
+    return re.sub(r"(?<=[^\s>])\s+(?=<(?:a|em|strong|code)\b)", "<span> </span>", html)
 
 
 def ending(html: str) -> str:
@@ -213,7 +224,7 @@ def _models(report: Report, title: str, html: str) -> Text:
     columns, rows, under = nets_table(report)
     colors = [palettes.text_color(palettes.model_color(index)) for index in range(len(report.spec.models))]
     colored = [{"cells": row, "color": colors[i] if i < len(colors) else ""} for i, row in enumerate(rows)]
-    return Text("models", _piece().models(title or "Models", Markup(html), columns, colored, under))
+    return Text("models", _piece().models(title or "Models", Markup(directed(html)), columns, colored, under))
 
 
 def nets_table(report: Report) -> tuple[list[str], list[list[str]], str]:
@@ -279,7 +290,8 @@ def cited(report: Report, blocks: Sequence[Block], summary: str, texts: Texts) -
 
 
 def _references(entries: Sequence[dict[str, object]]) -> Text:
-    return Text("references", _piece().references("References", entries), "minor")
+    mended = [entry | {"html": Markup(loosened(str(entry["html"])))} for entry in entries]
+    return Text("references", _piece().references("References", mended), "minor")
 
 
 def _credits(report: Report, said: str) -> str:

@@ -135,6 +135,8 @@ class Typesetter:
 
 def main(folder: Path) -> None:
     """Do jobs as long as somebody asks."""
+    import weasyprint  # noqa: F401  # half a second, while the parent prepares the first job
+
     for _ in sys.stdin:
         _limit()
         answer = _answer(json.loads((folder / "job.json").read_text(encoding="utf-8")), folder)

@@ -70,3 +70,17 @@ def test_it_shows_the_posters_sections_where_it_names_none(tmp_path, tmp_path_fa
     text = subprocess.run(["pdftotext", str(tmp_path / "handout.pdf"), "-"], capture_output=True, text=True, check=True)
     assert "Conclusion" in text.stdout
     assert "last words of the introduction" not in text.stdout
+
+
+def test_odd_names_are_text_and_letters_without_a_shape_are_told(tmp_path, tmp_path_factory):
+    odd = "<script>alert(1)</script> & “Łódź” <b> 深い 😀 ../../etc"
+    report, blocks = make_report(
+        fonts_store(tmp_path_factory), nets=1, only="intro conclusion", title=odd, authors=("<i>A</i>", "שרה לוי")
+    )
+    (finding,) = handout.make_handout(report, blocks, HandoutOutput(), tmp_path)
+    assert finding.startswith("No font has the letters ")
+    assert all(f"{letter} (U+{ord(letter):04X}" in finding for letter in "深い😀ש")
+    text = subprocess.run(["pdftotext", str(tmp_path / "handout.pdf"), "-"], capture_output=True, text=True, check=True)
+    assert "<script>alert(1)</script> & “Łódź” <b>" in text.stdout
+    assert "<i>A</i>" in text.stdout
+    assert PdfReader(tmp_path / "handout.pdf").metadata.title == odd

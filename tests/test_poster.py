@@ -18,8 +18,9 @@ from pypdf import PdfReader
 
 from reportgen import poster, poster_plan, typesetter
 from reportgen.errors import RenderError
-from reportgen.poster_files import lay_out
+from reportgen.poster_files import jpeg, lay_out
 from reportgen.poster_layout import Contents, LineSize, Piece, RowSize, Sheet, arrange
+from reportgen.poster_words import directed
 from reportgen.spec_models import PosterOutput
 from reportgen.typesetter import Typesetter
 from tests.pdf_tree import alternative_texts
@@ -230,6 +231,25 @@ def test_a_section_without_pictures_keeps_its_words(tmp_path, store):
     assert "Only words." in content.words.texts[1].html  # after the abstract
 
 
+def test_a_wider_column_never_has_more_lines(tmp_path, store):
+    """WeasyPrint breaks too early where all but the space before a link fits."""
+    text = (
+        "<p>K. Simonyan and A. Zisserman. Very Deep Convolutional Networks for Large-Scale Image Recognition. "
+        'International Conference on Learning Representations (ICLR), 2015. <a href="https://a.b">arxiv.org</a></p>'
+    )
+    report, _ = make_report(store, nets=1, only="intro")
+    lay_out(report, PosterOutput(), "", tmp_path)
+    widths = [307 + 0.25 * step for step in range(12)]
+    pieces = "".join(f'<div id="w{mm}" style="width: {mm}mm">{directed(text)}</div>' for mm in widths)
+    style = (
+        '<link rel="stylesheet" href="fonts.css"><style>@page { size: 900mm } p { font: 24.08pt "Source Sans" }</style>'
+    )
+    with Typesetter(tmp_path) as setter:
+        (heights,) = setter.measure([f'<!DOCTYPE html><html lang="en">{style}{pieces}</html>'])
+    found = [round(heights[f"w{mm}"], 1) for mm in widths]
+    assert found == sorted(found, reverse=True)
+
+
 def test_sections_are_chosen_and_ordered_by_the_spec(tmp_path, store):
     _, blocks = make_report(store, nets=1)
     chosen = poster.chosen(blocks, ("saliency", "intro"))
@@ -325,6 +345,11 @@ def test_letters_beyond_our_typefaces_are_told_or_taken_from_the_users_font(tmp_
     words = _words(pdf)
     assert "深い" in words
     assert "שרה" in words
+
+
+def test_pictures_of_noise_can_be_printed():
+    noise = (np.random.default_rng(0).random((700, 700, 3)) > 0.5).astype(np.uint8) * 255
+    assert Image.open(BytesIO(jpeg(noise))).size == (700, 700)
 
 
 def test_a_font_that_is_none_is_an_error(tmp_path, store):

@@ -133,8 +133,9 @@ def _within(place, html):
 
     def change(page):
         start = page.index(f'id="{place}"')
-        following = page.find('<div class="piece', start)
-        end = page.rindex("</div>", start, following if following > 0 else page.index("</body>"))
+        following = page.find('<div class="placed', start)
+        around = page.rindex("</div>", start, following if following > 0 else page.index("</body>"))
+        end = page.rindex("</div>", start, around)
         return page[:end] + html + page[end:]
 
     return change
@@ -180,9 +181,12 @@ BROKEN = {
     "a lost picture": (_sub("tile-0.jpg", "lost.jpg"), "lost.jpg"),
     "another size": (_sub(r"size: 210(\.0)?mm", "size: 200mm"), r"The sheet is 200.0 x 297.0 mm, not 210.0 x"),
     "two sheets": (_sub("</body>", "<p>one</p><p style='break-before: page'>two</p></body>"), "2 pages, not one"),
-    "two in one place": (_sub(r'(id="section-saliency" style="left: )[\d.]+', r"\g<1>10"), "lie over each other"),
+    "two in one place": (
+        _sub(r'left: [\d.]+(mm[^>]*>\s*<div class="piece tiles" id="section-saliency")', r"left: 10\g<1>"),
+        "lie over each other",
+    ),
     "off the sheet": (
-        _sub(r'(id="references" style="left: [\d.]+mm; top: )[\d.]+', r"\g<1>400"),
+        _sub(r'(id="references" style="top: )[\d.]+', r"\g<1>400"),
         "'references' is not",
     ),
     "left out": (_sub('id="references"', 'id="other"'), "'references' is not on the sheet"),
