@@ -525,3 +525,13 @@ def test_evolution_without_kept_epochs_does_not_apply_and_takes_pictures_and_a_s
     assert (cell["status"], cell["dataset"], cell["numbers"]["pictures"]) == ("ok", "world", 20)
     assert cell["numbers"]["names"] == ["cat"]
     assert "What pictures were taken for" in (tmp_path / "report/section/forms.html").read_text()
+
+
+def test_without_torch_a_training_is_the_one_that_the_store_was_filled_with(built, tmp_path, monkeypatch):
+    spec = read_spec(built.path)
+    with_torch = courses(spec, Store(built.cache), "cpu")["tiny"]
+    monkeypatch.setattr("reportgen.trained.has_torch", lambda: False)
+    monkeypatch.setattr("reportgen.trained.version", lambda package: pytest.fail(f"{package} was asked for"))
+    assert courses(spec, Store(built.cache), "auto")["tiny"].keys == with_torch.keys
+    with pytest.raises(SpecError, match="has not been trained in this cache"):
+        courses(spec, Store(tmp_path / "empty"), "auto")
