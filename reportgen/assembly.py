@@ -65,6 +65,7 @@ def prepare(
 
         train_missing(spec, courses, options.device, options.threads, watcher.say)
         plan = _plan(spec, store, options, watcher, courses)
+    trained.note_trained(spec, courses)
     return plan
 
 

@@ -158,6 +158,13 @@ def courses(spec: Spec, store: Store, device: str) -> dict[str, Course]:
     return found
 
 
+def note_trained(spec: Spec, found: Mapping[str, Course]) -> None:
+    """Note on what device, and with which torch, the store's trained nets were trained, for machines without torch."""
+    for name, course in found.items():
+        if has_torch() and not course.missing:
+            note(course.store.root, spec.models[name], {"device": course.device, "torch": course.torch})
+
+
 def recipe_of(model: ModelSpec, base: Path) -> Recipe:
     """The recipe of a model, its data below `base`."""
     from reportgen.training.recipe import make_recipe, resolved, start_below
@@ -195,7 +202,4 @@ def _course(model: ModelSpec, base: Path, store: Store, device: str) -> Course:
         from reportgen.nets.device import pick_device
 
         device = pick_device(device).partition(":")[0]
-    made = Course(recipe, train, val, device, store, ".".join(version("torch").split(".")[:2]))
-    if not made.missing:
-        note(store.root, model, {"device": made.device, "torch": made.torch})
-    return made
+    return Course(recipe, train, val, device, store, ".".join(version("torch").split(".")[:2]))

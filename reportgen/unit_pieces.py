@@ -104,7 +104,7 @@ def _source() -> str:
 def _drafts(artifact: Artifact, photo: Picture | None, also: Sequence[int]) -> Iterator[_Draft]:
     arrays, numbers = artifact.arrays, artifact.numbers
     units = _units(artifact)
-    if "patches" in arrays and "projections" in arrays:
+    if {"patches", "projections", "mean"} <= set(arrays):  # `evolution` has the first two, of epochs
         yield from _patches(artifact, units)
     elif set(RULES) <= set(arrays) and photo is not None:
         yield from _projections(artifact, units, photo)

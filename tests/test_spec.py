@@ -161,7 +161,7 @@ LINES = len(GOOD.splitlines())
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("title: Nets", "titel: Nets", "1:1: unknown key 'titel'. Did you mean 'title'?"),
+        ("title: Nets", "titel: Nets", "1:1: unknown key 'titel'. Did you mean 'title' or 'site_url'?"),
         ("arch: alexnet,", "arch: alexnte,", "3:16: unknown arch 'alexnte'. Did you mean 'alexnet' or 'alexnet_mini'?"),
         (
             "alexnet_mini",
