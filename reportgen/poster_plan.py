@@ -47,8 +47,8 @@ def plan_sheet(sheet: Sheet, content: Content, setter: Typesetter) -> Plan:
         found = larger
     if found is not None:
         return found
-    sizes = [size for size in SMALL_SIZES if _may_fit(sheet, content, normal, size)]
-    found = _best(sheet, content, _tried(sheet, content, sizes, setter), ()) if sizes else None
+    enough = [size for size in SMALL_SIZES if _may_fit(sheet, content, normal, size)]
+    found = _best(sheet, content, _tried(sheet, content, enough, setter), ()) if enough else None
     if found is not None:
         return replace(found, too_long=_too_long(sheet, content, normal, ()))
     measured = _tried(sheet, content, SMALLEST_SIZES, setter)
