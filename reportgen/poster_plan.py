@@ -47,7 +47,8 @@ def plan_sheet(sheet: Sheet, content: Content, setter: Typesetter) -> Plan:
         found = larger
     if found is not None:
         return found
-    found = _best(sheet, content, _tried(sheet, content, SMALL_SIZES, setter), ())
+    enough = [size for size in SMALL_SIZES if _may_fit(sheet, content, normal, size)]
+    found = _best(sheet, content, _tried(sheet, content, enough, setter), ()) if enough else None
     if found is not None:
         return replace(found, too_long=_too_long(sheet, content, normal, ()))
     measured = _tried(sheet, content, SMALLEST_SIZES, setter)
@@ -91,10 +92,18 @@ def _may_be_better(sheet: Sheet, content: Content, normal: Mapping[str, float], 
 
     They are more than that, so a layout is spared; measuring one takes a second or more.
     """
-    fixed = ("title-", "sentence-")  # have sizes of their own
-    heights = {name: mm if name.startswith(fixed) else mm * (1 + 0.8 * (size - 1)) for name, mm in normal.items()}
-    best = _best(sheet, content, {size: heights}, ())
+    best = _best(sheet, content, {size: _guessed(normal, 1 + 0.8 * (size - 1))}, ())
     return best is not None and best.score > found.score
+
+
+def _may_fit(sheet: Sheet, content: Content, normal: Mapping[str, float], size: float) -> bool:
+    """Whether smaller type can be enough: its lines are fewer and lower, and gain no more than that."""
+    return _best(sheet, content, {size: _guessed(normal, size**2 - 0.03)}, ()) is not None
+
+
+def _guessed(heights: Mapping[str, float], factor: float) -> dict[str, float]:
+    fixed = ("title-", "sentence-")  # have sizes of their own
+    return {name: mm if name.startswith(fixed) else mm * factor for name, mm in heights.items()}
 
 
 def _too_long(sheet: Sheet, content: Content, heights: Mapping[str, float], left_out: tuple[str, ...]) -> float:
