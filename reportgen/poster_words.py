@@ -95,7 +95,7 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts, message: s
         title=spec.title,
         authors=_authors(spec),
         affiliations=_affiliations(spec),
-        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), ""),
+        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), spec.site_url),
         texts=tuple(pieces),
         foot=tuple(foot),
         conclusion=conclusion,

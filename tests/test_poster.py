@@ -256,6 +256,15 @@ def test_sections_are_chosen_and_ordered_by_the_spec(tmp_path, store):
     assert [block.section for block in chosen] == ["saliency", "intro"]
 
 
+def test_the_code_in_the_corner_leads_to_the_link_named_or_to_where_the_site_is_published(store):
+    report, blocks = make_report(store, nets=1)
+    found = []
+    for links in ({}, {"code": "https://example.org/code"}):
+        report.spec = report.spec.model_copy(update={"links": links, "site_url": "https://example.org/cnn/"})
+        found.append(poster.make_content(report, blocks).words.address)
+    assert found == ["https://example.org/cnn/", "https://example.org/code"]
+
+
 def test_no_two_pieces_come_nearer_than_12_mm(tmp_path, store):
     report, blocks = make_report(store, nets=4)
     sheet = Sheet(841, 1189)
