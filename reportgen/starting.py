@@ -23,6 +23,7 @@ GALLERY = (  # where no folder is named
     ("face", "skimage:astronaut", "face", "Eileen Collins, NASA, public domain (scikit-image)"),
     ("coffee", "skimage:coffee", "", "Rachel Michetti, Pikolo Espresso Bar, CC0 (scikit-image)"),
 )
+NO_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")  # in one YAML or another
 TEXTS = ("introduction.md", "methods.md")
 
 
@@ -105,8 +106,10 @@ def _relative(file: Path, home: Path) -> str:
 
 
 def _id(file: Path, label: str, taken: set[str]) -> str:
-    """A word of an id that no other picture has."""
-    plain = "-".join(re.findall(r"[a-z0-9]+", f"{label} {file.stem}".lower()))[:40] or "picture"
+    """A word of an id that no other picture has, and that YAML takes for no number, date, truth or nothing."""
+    plain = "-".join(re.findall(r"[a-z0-9]+", f"{label} {file.stem}".lower()))[:40]
+    if not plain[:1].isalpha() or plain in NO_TEXT:
+        plain = f"picture-{plain}".removesuffix("-")
     name = next(name for name in _numbered(plain) if name not in taken)
     taken.add(name)
     return name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -78,11 +80,18 @@ def test_of_many_pictures_some_are_shown_and_more_stand_there_as_comments(tmp_pa
     assert len(read_spec(started.spec).images) == started.pictures == MOST
     text = started.spec.read_text(encoding="utf-8")
     assert text.count("photos/") - text.count("photos/val") == MOST + 5
-    with_all = (
-        text.replace("  # more of the folder; take the # away:\n", "").replace("  # 0", "  0").replace("  # 1", "  1")
-    )
+    with_all = text.replace("  # more of the folder; take the # away:\n", "").replace("  # picture-", "  picture-")
     started.spec.write_text(with_all, encoding="utf-8")
     assert len(read_spec(started.spec).images) == MOST + 5 <= MOST + LISTED
+
+
+def test_names_that_yaml_reads_as_something_else_become_words(tmp_path):
+    for seed, name in enumerate(["01", "1e5", "2020-01-01", "no", "Null", "y", "日本", "on_7"]):
+        picture(tmp_path / "photos" / f"{name}.png", seed)
+    text = start(tmp_path / "report", tmp_path / "photos").spec.read_text(encoding="utf-8")
+    listed = re.findall(r"^  (?:# )?([a-z0-9-]+): \{source", text, re.MULTILINE)
+    assert sorted(listed) == sorted(yaml.safe_load(f"[{', '.join(listed)}]"))
+    assert {"picture-01", "picture-no", "picture-2020-01-01", "picture", "on-7"} <= set(listed)
 
 
 def test_nothing_is_overwritten(photos, tmp_path):
