@@ -37,6 +37,7 @@ lint: .venv/installed-test
 .venv/installed-test: .venv/bin/python pyproject.toml
 	@sh .ci/system-packages pango poppler
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test]'
+	@sh .ci/browser $(BIN)/python
 	@touch $@ .venv/installed
 
 clean:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reportgen import __version__, models, trained
 from reportgen.building import Built, Options, Progress, Quiet
-from reportgen.errors import RenderError, SpecError, nearest
+from reportgen.errors import ModelError, RenderError, SpecError, nearest
 from reportgen.housekeeping import verify
 from reportgen.plan import Plan, make_plan
+from reportgen.prints import keep_prints, make_prints, print_files
 from reportgen.publish import new_folder
+from reportgen.publishing import GENERATOR
 from reportgen.records import Filled, Net
+from reportgen.remembered import has_torch
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
+from reportgen.templating import beside
 from reportgen.unchanged import recheck, remember
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from reportgen.pages import Block
+    from reportgen.report import Report
 
-GENERATOR = b'<meta name="generator" content="reportgen'  # in every page we write
+log = logging.getLogger(__name__)
 
 
 def assemble(
@@ -35,7 +42,7 @@ def assemble(
     recheck(folder, store)  # first of all: a plan reads what was trained
     plan = prepare(spec, store, options, watcher)
     built = _compute_and_publish(plan, store, options, watcher, folder, started)
-    if built.published and not built.failed:
+    if built.published and not built.failed and not built.without_prints:
         remember(plan, path, folder, store, options.only, options.device)
     if listed and built.published:
         _refresh_list(folder.parent)
@@ -58,6 +65,7 @@ def prepare(
 
         train_missing(spec, courses, options.device, options.threads, watcher.say)
         plan = _plan(spec, store, options, watcher, courses)
+    trained.note_trained(spec, courses)
     return plan
 
 
@@ -101,7 +109,8 @@ def _attempt(plan: Plan, store: Store, options: Options, watcher: Progress, fold
         return built
     findings = _publish(plan, filled, store, options, watcher, folder, started)
     published = not (options.strict and findings)
-    return replace(built, findings=findings, published=published, seconds=_since(started))
+    lacking = published and not options.prints and bool(print_files(plan.spec))
+    return replace(built, findings=findings, published=published, seconds=_since(started), without_prints=lacking)
 
 
 def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> tuple[Filled, ...]:
@@ -114,7 +123,10 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
         also = {other.id for cell in wanted for other in (*cell.uses.values(), *cell.beside.values())}
         kept = also | {cell.id for cell in wanted}
         asked = replace(plan, cells=tuple(c for c in plan.cells if c.id in kept))
-    missing = {c.key for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None}
+    lacking = [c for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None]
+    missing = {c.key for c in lacking}
+    if missing and not has_torch():
+        raise ModelError(_needs_torch([c.id.lstrip(".") for c in lacking]))
     threads = options.threads
 
     def load(model: str) -> Net:
@@ -127,6 +139,16 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
     finally:
         watcher.stop()
     return filled if asked is plan else _with_left_out(plan, filled, store, options.only)
+
+
+def _needs_torch(cells: Sequence[str]) -> str:
+    """What is to be said where something is to be computed and torch is missing."""
+    shown = ", ".join(cells[:8]) + (f" and {len(cells) - 8} more" if len(cells) > 8 else "")
+    return (
+        f"torch is not installed here, and {len(cells)} cells are not in the cache: {shown}. A report is drawn anew "
+        "without torch where all its cells are there. Build it where torch is installed and bring its cache here "
+        "(--cache), or install torch."
+    )
 
 
 def _with_left_out(plan: Plan, filled: tuple[Filled, ...], store: Store, only: str) -> tuple[Filled, ...]:
@@ -159,28 +181,57 @@ def _publish(
 ) -> tuple[str, ...]:
     """Draw site and poster and put them in place; the poster's findings. With --strict findings publish nothing."""
     from reportgen.pages import make_blocks
-    from reportgen.poster import make_poster
-    from reportgen.report import Report
     from reportgen.site import write_site
 
-    shown = tuple(f for f in filled if f.cell.section)
-    others = tuple(f for f in filled if not f.cell.section)
-    report = Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
+    report = _report(plan, filled, store)
     findings: list[str] = []
     try:
-        with new_folder(folder) as fresh:
+        with new_folder(folder) as fresh, beside(plan.spec.path):
             watcher.say("drawing the site")
             blocks = make_blocks(report)
             write_site(report, blocks, fresh)
-            if plan.spec.outputs.poster is not None:
-                watcher.say("setting the poster")
-                findings = make_poster(report, blocks, plan.spec.outputs.poster, fresh)
+            if options.prints:
+                findings = make_prints(report, blocks, watcher, fresh)
+            else:
+                keep_prints(plan.spec, folder, fresh)
             if options.strict and findings:
                 raise _Withheld
             _write_build_json(fresh, filled, _device(plan, filled, options), _since(started))
     except _Withheld:
         pass
     return tuple(findings)
+
+
+def _report(plan: Plan, filled: tuple[Filled, ...], store: Store) -> Report:
+    from reportgen.report import Report
+
+    shown = tuple(f for f in filled if f.cell.section)
+    others = tuple(f for f in filled if not f.cell.section)
+    return Report(plan.spec, plan.methods, plan.cards, _fallbacks(plan), shown, store, others)
+
+
+def redrawn(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]]:
+    """The report of a spec that has been built, and its blocks, once more from the store: for other forms of it."""
+    from reportgen.pages import make_blocks
+
+    plan = prepare(read_spec(path), store, options)
+    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    return report, make_blocks(report)
+
+
+def stored(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]] | None:
+    """The report of a spec and its blocks where the store holds every cell; None where something is to be computed."""
+    from reportgen.pages import make_blocks
+
+    spec = read_spec(path)
+    if problems := check_files(spec):
+        raise SpecError("\n".join(problems))
+    plan = prepare(spec, store, options, train=False)
+    untrained = any(choice.course is not None and choice.course.missing for choice in plan.models.values())
+    if untrained or any(c.id not in plan.excluded and store.get(c.key) is None for c in plan.cells):
+        return None
+    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    return report, make_blocks(report)
 
 
 class _Withheld(Exception):
@@ -199,13 +250,12 @@ def _device(plan: Plan, filled: tuple[Filled, ...], options: Options) -> str:
 def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seconds: float) -> None:
     """The only file with a clock: device, versions, seconds and cache hits of this build."""
     import platform
-    from importlib.metadata import version
 
     packages = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "weasyprint")
     facts = {
         "reportgen": __version__,
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        "versions": {package: found for package in packages if (found := _version(package))},
         "device": device,
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 2),
@@ -219,9 +269,19 @@ def _write_build_json(fresh: Path, filled: tuple[Filled, ...], device: str, seco
     (fresh / "build.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def _version(package: str) -> str:
+    """The version of a package, or an empty text where it is not installed, as torch need not be to draw anew."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
 def _refresh_list(root: Path) -> None:
     """Write site/index.html anew: the list of the reports that lie there. A page that is not ours is left alone."""
-    from reportgen.site import write_list
+    from reportgen.site_list import write_list
 
     index = root / "index.html"
     if index.is_file() and GENERATOR not in index.read_bytes():

@@ -59,6 +59,7 @@ class Options:
     strict: bool = False
     only: str = ""
     allow_code: bool = False
+    prints: bool = True  # without: poster, handout and the one-file report stay as an earlier build left them
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Built:
     seconds: float
     published: bool
     unchanged: bool = False  # there was nothing to do
+    without_prints: bool = False  # the next build has to make what is for paper
 
     @property
     def exit_code(self) -> int:
@@ -94,7 +96,7 @@ def build(
     """
     started = time.perf_counter()
     options = options or Options()
-    folder = (Path(out) if out else SITE_ROOT / Path(spec).stem).absolute()
+    folder = report_folder(spec, out)
     guard(folder)
     store = store_at(options.cache)
     cells = nothing_to_do(Path(spec), folder, store, options.only, options.device)
@@ -104,6 +106,11 @@ def build(
     from reportgen.assembly import assemble  # everything heavy
 
     return assemble(Path(spec), folder, store, options, progress or Quiet(), started, listed=out is None)
+
+
+def report_folder(spec: str | Path, out: str | Path | None = None) -> Path:
+    """Where the report of a spec lands."""
+    return (Path(out) if out else SITE_ROOT / Path(spec).stem).absolute()
 
 
 def store_at(cache: Path | None) -> Store:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from reportgen import cli_publish
+from reportgen.cli_common import AllowCode, Cache, Device, Offline, SpecFile, Strict, Threads, progress, state, tell
 from reportgen.errors import Interrupted, ReportError, SpecError
 
 if TYPE_CHECKING:
-    from reportgen.building import Built, Options
+    from reportgen.building import Options
     from reportgen.plan import Plan
 
 app = typer.Typer(
@@ -28,12 +29,6 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(no_args_is_help=True, help="The store of what was computed: ls, gc, verify.")
 app.add_typer(cache_app, name="cache")
-
-SpecFile = Annotated[Path, typer.Argument(help="the spec, a YAML file", show_default=False)]
-Cache = Annotated[Path | None, typer.Option(help="folder of the store (default: $REPORTGEN_CACHE, else the user's)")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")]
-Threads = Annotated[int | None, typer.Option(min=1, help="threads that compute (default: torch's own choice)")]
-AllowCode = Annotated[bool, typer.Option("--allow-code", help="let arch: module:callable run the user's code")]
 
 
 def _version(wanted: bool) -> None:
@@ -57,10 +52,7 @@ def common(
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for noisy in ("fontTools", "weasyprint", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    _state["quiet"], _state["verbose"] = quiet, verbose
-
-
-_state: dict[str, bool] = {"quiet": False, "verbose": False}  # of this process' command line
+    state["quiet"], state["verbose"] = quiet, verbose
 
 
 @app.command()
@@ -70,10 +62,8 @@ def build(
     cache: Cache = None,
     device: Device = "auto",
     threads: Threads = None,
-    offline: Annotated[bool, typer.Option("--offline", help="never ask the network")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="publish nothing if a cell failed or a check complains")
-    ] = False,
+    offline: Offline = False,
+    strict: Strict = False,
     only: Annotated[str, typer.Option(help="compute only this section or cell, by its id")] = "",
     allow_code: AllowCode = False,
 ) -> None:
@@ -86,8 +76,8 @@ def build(
     options = Options(cache, device, threads, offline, strict, only, allow_code)
     codes = []
     for spec in specs:
-        built = build_report(spec, out, options=options, progress=_progress())
-        _tell(built, options)
+        built = build_report(spec, out, options=options, progress=progress())
+        tell(built)
         codes.append(built.exit_code)
     raise typer.Exit(max(codes))
 
@@ -98,7 +88,7 @@ def plan(
     explain: Annotated[bool, typer.Option("--why", help="say for each missing cell what changed")] = False,
     cache: Cache = None,
     device: Device = "auto",
-    offline: Annotated[bool, typer.Option("--offline", help="never ask the network")] = False,
+    offline: Offline = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Print what would run, what is cached, and what does not apply."""
@@ -219,12 +209,12 @@ def train(
         wanted = load_generator_recipe(recipe, *pictures)
         folder = out or Path(wanted.out or f"runs/{recipe.stem}")
         with _goes_on(folder):
-            typer.echo(train_and_export(wanted, folder, device, threads, quiet=_state["quiet"]))
+            typer.echo(train_and_export(wanted, folder, device, threads, quiet=state["quiet"]))
         return
     asked = load_recipe(recipe, *pictures)
     folder = out or Path(asked.out or f"runs/{recipe.stem}")
     with _goes_on(folder):
-        result = train_net(asked, folder, device, threads, quiet=_state["quiet"])
+        result = train_net(asked, folder, device, threads, quiet=state["quiet"])
     weights = folder / f"{asked.arch}.safetensors"
     top1 = export(folder, weights, device)
     typer.echo(f"{weights}: {len(result.classes)} classes, top-1 {100 * top1:.1f} % on the validation pictures")
@@ -267,6 +257,9 @@ def cache_verify(cache: Cache = None) -> None:
     sound, damaged = verify(store_at(cache))
     typer.echo(f"{sound} records sound, {damaged} damaged and set aside")
     raise typer.Exit(1 if damaged else 0)
+
+
+cli_publish.add_to(app)
 
 
 def main() -> NoReturn:
@@ -322,31 +315,4 @@ def _prepared(spec: Path, options: Options) -> tuple[Plan, Any]:
     if problems := check_files(read, decode=True):
         raise SpecError("\n".join(problems))
     store = store_at(options.cache)
-    return prepare(read, store, options, _progress(), train=False), store
-
-
-def _progress() -> Any:
-    from reportgen.building import Quiet
-    from reportgen.progress import Bar, Lines
-
-    if _state["quiet"]:
-        return Quiet()
-    return Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
-
-
-def _tell(built: Built, options: Options) -> None:
-    for model, reason in built.fallbacks.items():
-        typer.echo(f"{model}: {reason}", err=True)
-    for outcome in built.failed:
-        typer.echo(f"failed: {outcome.cell.id}: {outcome.reason}", err=True)
-    for finding in built.findings:
-        typer.echo(f"poster: {finding}", err=True)
-    if _state["quiet"]:
-        return
-    if not built.published:
-        typer.echo("nothing was published, because of --strict; the old report is untouched", err=True)
-    elif built.unchanged:
-        typer.echo(f"{built.folder}: nothing to do ({built.seconds:.2f} s)")
-    else:
-        counts = f"{built.computed} computed, {built.cached} cached, {len(built.failed)} failed"
-        typer.echo(f"{built.folder / 'index.html'}: {counts} ({built.seconds:.1f} s)")
+    return prepare(read, store, options, progress(), train=False), store

@@ -14,6 +14,7 @@ from reportgen.keys import KEY_SCHEMA, digest
 from reportgen.nets.shipped import Shipped, shipped
 from reportgen.nets.weights import MissingWeights, Resolved, Unreachable, resolve
 from reportgen.records import Card, Net, Precision
+from reportgen.remembered import has_torch, note, recall, resolved_from_json, resolved_to_json
 from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Store
 from reportgen.trained import Course
@@ -72,6 +73,34 @@ def choose(
 
 
 def _choose(
+    spec: Spec, name: str, asked: ModelSpec, memo: Path, *, offline: bool, allow_code: bool, say: Say
+) -> Choice:
+    try:
+        choice = _look_for(spec, name, asked, memo, offline=offline, allow_code=allow_code, say=say)
+    except ModelError as error:
+        if has_torch():
+            raise
+        return _remembered(name, asked, memo, allow_code, error)
+    if has_torch():
+        facts = {"resolved": resolved_to_json(choice.resolved), "fallback": choice.fallback}
+        note(memo, asked, facts | {"missing": str(choice.missing) if choice.missing else None})
+    return choice
+
+
+def _remembered(name: str, asked: ModelSpec, memo: Path, allow_code: bool, error: ModelError) -> Choice:
+    """The net that a model was when the store was filled. Raises ModelError where the store never met it."""
+    if (facts := recall(memo, asked)) is None:
+        raise ModelError(
+            f"which net this is cannot be told without torch ({error}) The cache has not met it either: build the "
+            "report where torch is installed, and bring its cache here, or install torch."
+        ) from error
+    entry = ModelSpec(arch=asked.fallback) if facts["fallback"] and asked.fallback else asked
+    missing = Path(facts["missing"]) if facts["missing"] else None
+    resolved = resolved_from_json(facts["resolved"])
+    return Choice(name, entry, resolved, _classes(entry), facts["fallback"], missing, allow_code)
+
+
+def _look_for(
     spec: Spec, name: str, asked: ModelSpec, memo: Path, *, offline: bool, allow_code: bool, say: Say
 ) -> Choice:
     base = spec.path.parent
@@ -146,6 +175,11 @@ def card(choice: Choice, store: Store) -> Card:
     key = digest(document)
     if (record := store.get(key)) is not None:
         return card_from_json(record.meta)
+    if not has_torch():
+        raise ModelError(
+            f"{choice.name}: the layers of {choice.asked.arch} are not in the cache, and torch, which would find them, "
+            "is not installed here. Build the report where it is, and bring its cache here, or install torch."
+        )
     made = load(choice, "cpu", "fp32", None).card
     store.put(key, kind="card", document=document, meta=card_to_json(made))
     return made

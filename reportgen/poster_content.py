@@ -34,6 +34,7 @@ from reportgen.poster_tiles import (
     short,
     spaced,
 )
+from reportgen.poster_words import directed
 from reportgen.records import Panel, Scale
 from reportgen.rows import artifacts_of_row
 
@@ -72,7 +73,7 @@ def make_tiles(report: Report, block: Block) -> Tiles | None:
     return Tiles(
         name=block.section,
         title=_title(report, block),
-        html=Markup(block.html),
+        html=Markup(directed(block.html)),
         caption=caption(
             block.method, [p for _, own in shown for p in own.values()], scales(list(shown[0][1].values()))[0]
         ),
@@ -107,7 +108,7 @@ def make_featured(report: Report, block: Block, bands: int) -> Tiles | None:
     return Tiles(
         name=block.section,
         title=_title(report, block),
-        html=Markup(block.html),
+        html=Markup(directed(block.html)),
         caption=caption(block.method, seen, Scale(panel.scale, None, None)),
         heads=tuple(Head(spaced(layer)) for layer in layers),
         groups=tuple(groups),

@@ -15,14 +15,19 @@ from functools import lru_cache
 
 SMALLEST_TILE = 0.62  # of a tile's full width; smaller ones look lost in their columns
 A0 = (841.0, 1189.0)
+_BAR = 206.0  # mm on A0: 45 letters of 28 points
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The paper, and the grid on it; lengths in mm."""
+    """The paper, and the grid on it; lengths in mm.
+
+    A classic sheet has equal columns. A billboard has two side bars, its columns, and a wide panel between them.
+    """
 
     width: float
     height: float
+    billboard: bool = False
 
     @property
     def unit(self) -> float:
@@ -37,13 +42,13 @@ class Sheet:
     @property
     def gutter(self) -> float:
         """White between columns."""
-        return 25 * self.unit
+        return (32 if self.billboard else 25) * self.unit
 
     @property
     def columns(self) -> int:
-        """Three on A0 portrait, four on landscape: 45 to 60 letters a line."""
+        """Three on A0 portrait, four on landscape: 45 to 60 letters a line; the two bars of a billboard."""
         usable = self.width - 2 * self.margin + self.gutter
-        return max(2, round(usable / (270 * self.unit)))
+        return 2 if self.billboard else max(2, round(usable / (270 * self.unit)))
 
     @property
     def span(self) -> int:
@@ -53,15 +58,26 @@ class Sheet:
     @property
     def column(self) -> float:
         """The width of a column."""
+        if self.billboard:  # lines of 45 letters at least
+            return max(_BAR * self.unit, min(0.23 * self.width, 270 * self.unit))
         return (self.width - 2 * self.margin - (self.columns - 1) * self.gutter) / self.columns
 
     @property
     def wide(self) -> float:
         """The width of the large figure."""
+        if self.billboard:
+            return self.width - 2 * (self.margin + self.column + self.gutter)
         return self.span * self.column + (self.span - 1) * self.gutter
+
+    @property
+    def narrow(self) -> bool:
+        """Whether what is as wide as the large figure is too narrow for two columns of text."""
+        return self.wide < 420 * self.unit
 
     def left(self, column: int) -> float:
         """Where a column begins."""
+        if self.billboard:
+            return self.width - self.margin - self.column if column else self.margin
         return self.margin + column * (self.column + self.gutter)
 
 
@@ -182,6 +198,15 @@ def arrange(sheet: Sheet, contents: Contents) -> Arrangement | None:
         if best is not None:
             return best  # texts leave the first column only where they must
     return None
+
+
+def excess(sheet: Sheet, contents: Contents) -> float:
+    """How many mm of column are wanted beyond what the sheet has, with as little of each piece as can be shown."""
+    pieces = (*contents.texts, *contents.results, *contents.foot)
+    slots = _slots(sheet, contents)
+    wanted = sum(piece.height(min(1, len(piece.rows)), SMALLEST_TILE) for piece in pieces)
+    wanted += _gaps(sheet.unit)[0] * max(0, len(pieces) - len(slots))
+    return wanted - sum(max(0.0, slot.height) for slot in slots)
 
 
 def _moved(contents: Contents) -> Iterator[tuple[tuple[Piece, ...], tuple[Piece, ...], tuple[Piece, ...]]]:

@@ -9,17 +9,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reportgen import palettes
+from reportgen.poster_corner import QR, Logo, corner_width, logo_widths, title_width
 from reportgen.poster_layout import Place, Sheet
-from reportgen.poster_tiles import Group, Line, Tile, Tiles
-from reportgen.poster_words import Text, Words
+from reportgen.poster_tiles import Line, Tiles
+from reportgen.poster_values import block_values, group_values, tile_values
+from reportgen.poster_words import Text, Words, direction
 from reportgen.templating import environment
 
 LARGE_FIGURE = (1.0, 0.92, 0.84, 0.76, 0.68, 0.6)  # of the tile that would fill its width
 TITLES = (31.0, 28.2, 25.4, 22.6, 19.8, 17.0, 14.2)  # 88 to 40 points, in mm on A0
 TITLE_WIDTHS = (1.0, 0.9, 0.8, 0.7, 0.6)  # a narrower box spreads the title evenly over its lines
+SENTENCES = (77.6, 70.6, 63.5, 56.4, 49.4, 42.3, 35.3, 28.2)  # of a billboard: 220 to 80 points, in mm on A0
 FEATURED = "large-figure"  # the name of its place
-QR = 62.0  # side of the code in mm on A0
+SMALL_TYPE = {"small": 0.643, "caption": 0.786, "list": 0.82}  # of the body
+LEAST_TYPE = 6.352  # 18 points, in mm on A0
+MOST_PHOTO = 0.66  # of the height of the depths beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Content:
     words: Words
     featured: Tiles | None
     results: tuple[Tiles, ...]
+    logos: tuple[Logo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Plan:
     places: tuple[Place, ...]
     left_out: tuple[str, ...]
     score: float
+    sentence: float = 0.0  # type of a billboard's sentence, in mm on A0
+    too_long: float = 0.0  # share of the texts that is too much for type of the right size
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,19 @@ class Widths:
     bands: int
 
 
-def compose(plan: Plan, content: Content, files: Mapping[int, str]) -> str:
+def compose(plan: Plan, content: Content, files: Mapping[int, str], bleed: float = 0.0) -> str:
     """The sheet as HTML, with every piece in its place; `files` names the picture of each tile, by its identity."""
     boxes = []
     for place in plan.places:
         html, kind = _piece(plan, content, place, files)
         boxes.append(_box(place.name, html, kind, place))
-    return _page(plan.sheet, content.words, plan.type, (plan.sheet.width, plan.sheet.height), boxes)
+    size = (plan.sheet.width, plan.sheet.height)
+    return _page(plan.sheet, content.words, plan.type, size, boxes, paper_beyond(bleed))
+
+
+def paper_beyond(bleed: float) -> float:
+    """The mm of paper around a sheet with this bleed: crop marks stand in the outer half of it."""
+    return max(10.0, 2 * bleed) if bleed else 0.0
 
 
 def tile_width(sheet: Sheet, across: int) -> tuple[float, float]:
@@ -79,24 +92,24 @@ def widths(sheet: Sheet, block: Tiles, size: float) -> Widths:
     """
     gap, space, name = 3.2 * sheet.unit, 12 * sheet.unit, 18 * sheet.unit
     across = block.across
-    if len(block.groups) > 1:
+    if len(block.groups) > 1 and not sheet.billboard:
         lines = len(block.groups[0].lines)
         tile = (sheet.wide - space - (across - 1) * gap - lines * name) / (across + lines)
         photo = lines * (tile + name)
         smallest = LARGE_FIGURE[-1]
         bands = max(1, round(len(block.groups) * (size - smallest) / (1 - smallest)))
         return Widths(tile, gap, photo, photo, space, bands)
+    lines = len(block.groups[0].lines)
     by_width = (0.73 * sheet.wide - space - (across - 1) * gap) / across
-    by_height = 0.36 * sheet.height / len(block.groups[0].lines)
-    tile = min(by_width, by_height) * size
+    tile = min(by_width, 0.36 * sheet.height / lines) * size
     words = sheet.wide - space - across * (tile + gap) + gap
-    return Widths(tile, gap, words, words, space, 1)
+    return Widths(tile, gap, min(words, MOST_PHOTO * lines * (tile + name)), words, space, 1)
 
 
 def _labels(width: float, line: Line, row: str) -> list[dict[str, Any]]:
     """The labels of a line one by one: beside bars and notes their height cannot be told from the line's."""
     return [
-        _loose(f"{row}-label{i}", _macros().under(_tile(tile, {})), "", width)
+        _loose(f"{row}-label{i}", _macros().under(tile_values(tile, {})), "", width)
         for i, tile in enumerate(line.tiles)
         if (tile.label or tile.keys) and any(other.note or other.bars for other in line.tiles)
     ]
@@ -105,15 +118,31 @@ def _labels(width: float, line: Line, row: str) -> list[dict[str, Any]]:
 def measuring(sheet: Sheet, content: Content, size: float) -> str:
     """One endless page with every piece at its width, pictures left out where their size is not known yet."""
     words = content.words
-    boxes = []
-    width = title_width(sheet, words)
-    for title, share in itertools.product(TITLES, TITLE_WIDTHS):
-        boxes.append(_loose(f"title-{title}-{share}", _macros().headline(words.title, title), "", width * share))
-    boxes.append(_loose("byline", _macros().byline(words.authors, words.affiliation), "", width))
-    if words.address:
-        boxes.append(_loose("qr", _qr(sheet, words), "qr", QR * 1.6 * sheet.unit))
+    width = title_width(sheet, content.logos, content.words.address)
+    boxes = [
+        _loose(
+            f"title-{title}-{share}",
+            _macros().headline(words.title, title, direction(words.title)),
+            _fitted(title, TITLES),
+            width * share,
+        )
+        for title, share in itertools.product(TITLES, TITLE_WIDTHS)
+    ]
+    boxes.append(_loose("byline", _macros().byline(words.authors, words.affiliations), "byline", width))
+    for sentence in SENTENCES if sheet.billboard else ():
+        html = _macros().sentence(words.message, sentence, direction(words.message))
+        boxes.append(_loose(f"sentence-{sentence}", html, _fitted(sentence, SENTENCES), sheet.wide))
+    if words.address or content.logos:
+        boxes.append(
+            _loose(
+                "corner", _corner(sheet, content), "corner", corner_width(sheet, content.logos, content.words.address)
+            )
+        )
+    fitted = " fitted" if size > 1 else ""  # larger type than is asked for must not push a table out of its column
     for text in (*words.texts, *words.foot):
-        boxes.append(_loose(text.name, text.html, text.kind, sheet.column))
+        boxes.append(_loose(text.name, text.html, text.kind + fitted, sheet.column))
+    for text in words.foot if sheet.billboard else ():
+        boxes.append(_loose(f"{text.name}-across", text.html, f"{text.kind} across", sheet.wide))
     if words.conclusion:
         boxes.append(_loose(words.conclusion.name, words.conclusion.html, "conclusion", sheet.wide))
     if content.featured:
@@ -128,10 +157,16 @@ def measuring(sheet: Sheet, content: Content, size: float) -> str:
     return _page(sheet, words, size, (sheet.width, 40 * sheet.height), boxes)
 
 
+def _fitted(size: float, sizes: Sequence[float]) -> str:
+    """The class of what must not break a word; at the smallest size it may."""
+    return "fitted" if size > min(sizes) else ""
+
+
 def _measuring_featured(sheet: Sheet, block: Tiles) -> list[dict[str, Any]]:
     """The parts of the large figure: its heading, its words at each size, its lines without pictures."""
-    full, shown = widths(sheet, block, 1.0), _block(block, [_group(group, {}) for group in block.groups])
-    around = _macros().featured(shown, len(block.groups) == 1, 0, 0, 0, 0, 0, sheet.unit, False)
+    full, shown = widths(sheet, block, 1.0), block_values(block, [group_values(group, {}) for group in block.groups])
+    single = _single(sheet, block)
+    around = _macros().featured(shown, single, 0, 0, 0, 0, 0, sheet.unit, False)
     boxes = [_loose(FEATURED, around, "featured", sheet.wide)]
     for index, group in enumerate(shown["groups"]):
         band = f"{FEATURED}-band{index}"
@@ -139,9 +174,9 @@ def _measuring_featured(sheet: Sheet, block: Tiles) -> list[dict[str, Any]]:
         boxes.append(_loose(band, depths, "featured", sheet.wide))
         for number, line in enumerate(block.groups[index].lines):
             boxes.extend(_labels(full.tile, line, f"{band}-line{number}"))
-    for figure in LARGE_FIGURE if len(block.groups) == 1 else ():
+    for figure in LARGE_FIGURE if in_one(sheet, block) else ():
         size = widths(sheet, block, figure)
-        words = _macros().photo_and_words(shown, shown["groups"][0]["photo"], size.photo, sheet.unit)
+        words = _macros().photo_and_words(shown, shown["groups"][0]["photo"], size.photo, sheet.unit, single)
         boxes.append(_loose(f"{FEATURED}-words-{figure}", words, "featured", size.words))
     return boxes
 
@@ -150,18 +185,24 @@ def _piece(plan: Plan, content: Content, place: Place, files: Mapping[int, str])
     """The HTML of what lies at a place, and its class."""
     words, sheet = content.words, plan.sheet
     if place.name == "title":
-        return _macros().headline(words.title, plan.title), ""
+        return _macros().headline(words.title, plan.title, direction(words.title)), ""
     if place.name == "byline":
-        return _macros().byline(words.authors, words.affiliation), ""
-    if place.name == "qr":
-        return _qr(sheet, words), "qr"
+        return _macros().byline(words.authors, words.affiliations), "byline"
+    if place.name == "head":  # of a billboard
+        byline = _macros().byline(words.authors, words.affiliations)
+        return _macros().headline(words.title, plan.title, direction(words.title)) + byline, "byline"
+    if place.name == "sentence":
+        return _macros().sentence(words.message, plan.sentence, direction(words.message)), ""
+    if place.name == "corner":
+        return _corner(sheet, content), "corner"
     if place.name == FEATURED and content.featured:
         return _featured(sheet, content.featured, plan.figure, files), "featured"
     for block in content.results:
         if block_name(block) == place.name:
             return _tiles(sheet, block, place.rows, place.scale, files), "tiles"
     text = _text(words, place.name)
-    return text.html, text.kind
+    across = text in words.foot and place.width > sheet.column  # in a billboard's panel
+    return text.html, f"{text.kind} across" if across else text.kind
 
 
 def _text(words: Words, name: str) -> Text:
@@ -171,75 +212,38 @@ def _text(words: Words, name: str) -> Text:
 
 def _tiles(sheet: Sheet, block: Tiles, rows: int, scale: float, files: Mapping[int, str]) -> Markup:
     width, gap = tile_width(sheet, block.across)
-    groups = [_group(group, files) for group in block.groups[:rows]]
-    shown = _block(block, groups)
+    groups = [group_values(group, files) for group in block.groups[:rows]]
+    shown = block_values(block, groups)
     html: Markup = _macros().tiles(shown, groups, width, gap, width * scale, sheet.unit, block_name(block))
     return html
 
 
 def _featured(sheet: Sheet, block: Tiles, figure: float, files: Mapping[int, str]) -> Markup:
     size = widths(sheet, block, figure)
-    shown = _block(block, [_group(group, files) for group in block.groups[: size.bands]])
-    single = len(block.groups) == 1
+    shown = block_values(block, [group_values(group, files) for group in block.groups[: size.bands]])
     html: Markup = _macros().featured(
-        shown, single, size.tile, size.gap, size.photo, size.words, size.space, sheet.unit
+        shown, _single(sheet, block), size.tile, size.gap, size.photo, size.words, size.space, sheet.unit
     )
     return html
 
 
-def _block(block: Tiles, groups: Sequence[Any]) -> dict[str, Any]:
-    heads = [
-        {"text": head.text, "color": head.color, "badge": head.badge, "text_color": _readable(head.color)}
-        for head in block.heads
-    ]
-    return {
-        "title": block.title,
-        "html": block.html,
-        "heads": heads,
-        "groups": groups,
-        "caption": block.caption,
-        "legend": block.legend,
-        "message": block.message,
-    }
+def in_one(sheet: Sheet, block: Tiles) -> bool:
+    """Whether the large figure has one photo, with words below it, beside the depths."""
+    return len(block.groups) == 1 or sheet.billboard
 
 
-def _group(group: Group, files: Mapping[int, str]) -> dict[str, Any]:
-    return {"lines": [_line(line, files) for line in group.lines], "photo": _tile(group.photo, files)}
+def _single(sheet: Sheet, block: Tiles) -> str:
+    """Which words stand below the photo: "all" of them, the "caption" where lines are short, "" for several photos."""
+    return ("caption" if sheet.billboard and sheet.narrow else "all") if in_one(sheet, block) else ""
 
 
-def _line(line: Line, files: Mapping[int, str]) -> dict[str, Any]:
-    tiles = [_tile(tile, files) for tile in line.tiles]
-    return {"name": line.name, "note": line.note, "text_color": _readable(line.color), "tiles": tiles}
-
-
-def _tile(tile: Tile | None, files: Mapping[int, str]) -> dict[str, Any]:
-    tile = tile or Tile()
-    return {
-        "file": files.get(id(tile), ""),
-        "aspect": tile.aspect,
-        "alt": tile.alt,
-        "label": tile.label,
-        "note": tile.note,
-        "bars": tile.bars,
-        "color": tile.color,
-        "colors": tile.keys,
-    }
-
-
-def _readable(color: str | None) -> str:
-    return palettes.text_color(color) if color else palettes.INK
-
-
-def _qr(sheet: Sheet, words: Words) -> Markup:
-    shown = words.address.split("://")[-1].rstrip("/")
-    html: Markup = _macros().qr(QR * sheet.unit, words.address, shown)
+def _corner(sheet: Sheet, content: Content) -> Markup:
+    """The logos and the QR code with its address, beside each other."""
+    address = content.words.address
+    shown = address.split("://")[-1].rstrip("/")
+    logos = [(logo, width) for logo, width in zip(content.logos, logo_widths(sheet, content.logos), strict=True)]
+    html: Markup = _macros().corner(logos, QR * sheet.unit, address, shown, 16 * sheet.unit)
     return html
-
-
-def title_width(sheet: Sheet, words: Words) -> float:
-    """The width of the title: the sheet's, less the QR code's."""
-    width = sheet.width - 2 * sheet.margin
-    return width - (QR * 1.6 + 20) * sheet.unit if words.address else width
 
 
 def block_name(block: Tiles) -> str:
@@ -256,17 +260,28 @@ def _box(name: str, html: Markup, kind: str, place: Place) -> dict[str, Any]:
     return _loose(name, html, kind, place.width) | where
 
 
-def _page(sheet: Sheet, words: Words, size: float, page: tuple[float, float], boxes: Sequence[Any]) -> str:
+def _page(
+    sheet: Sheet,
+    words: Words,
+    size: float,
+    page: tuple[float, float],
+    boxes: Sequence[Any],
+    beyond: float = 0.0,
+) -> str:
     return (
         environment("poster")
         .get_template("sheet.html")
         .render(
             language="en",
             title=words.title,
-            authors=words.authors,
+            authors=[author.name for author in words.authors],
             description=words.description,
             keywords=words.keywords,
             page=page,
+            beyond=beyond,
+            kind="billboard" if sheet.billboard else "classic",
+            narrow=sheet.narrow,
+            sizes={name: max(LEAST_TYPE, 9.878 * size * share) for name, share in SMALL_TYPE.items()},
             unit=f"{sheet.unit:.6f}",
             type=size,
             boxes=boxes,

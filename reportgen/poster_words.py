@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING, Any
+from unicodedata import bidirectional
 
 from markupsafe import Markup, escape
 
@@ -19,6 +20,7 @@ from reportgen.templating import environment
 if TYPE_CHECKING:
     from reportgen.pages import Block
     from reportgen.report import Report
+    from reportgen.spec_models import Spec
     from reportgen.texts import Texts
 
 HUMAN = ("A human", "5.1 %")
@@ -39,21 +41,35 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Author:
+    """Who made the report, and the numbers of where."""
+
+    name: str
+    numbers: str = ""
+
+
+@dataclass(frozen=True)
 class Words:
     """All pieces of text, in reading order."""
 
     title: str
-    authors: tuple[str, ...]
-    affiliation: str
+    authors: tuple[Author, ...]
+    affiliations: tuple[tuple[str, str], ...]  # number (none where there is only one) and name
     address: str  # where the QR code leads; "" without one
     texts: tuple[Text, ...]
     foot: tuple[Text, ...]
     conclusion: Text | None
     description: str = ""
     keywords: tuple[str, ...] = ()
+    message: str = ""  # of a billboard: the one sentence to take home
+
+    @property
+    def direction(self) -> str:
+        """How the title runs."""
+        return direction(self.title)
 
 
-def make_words(report: Report, blocks: Sequence[Block], texts: Texts) -> Words:
+def make_words(report: Report, blocks: Sequence[Block], texts: Texts, message: str = "") -> Words:
     """The poster's words, from a report's rendered texts and the blocks that are to be on the sheet."""
     spec, summary = report.spec, texts.summary
     titles = {section.id: section.title for section in spec.sections}
@@ -63,7 +79,7 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts) -> Words:
     for block in plain:
         title = titles[block.section] or block.section.replace("-", " ").replace("_", " ").capitalize()
         if block.section in _CONCLUSION and conclusion is None:
-            html = _piece().conclusion(title, _claims(block.html), Markup(block.html))
+            html = _piece().conclusion(title, _claims(loosened(block.html)), Markup(directed(block.html)))
             conclusion = Text(block.section, html, "conclusion")
         else:
             pieces.append(prose(block.section, title, block.html))
@@ -71,26 +87,52 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts) -> Words:
         pieces.extend(_methods(blocks, texts))
     table = next((block for block in blocks if block.method and block.method.name == TABLE), None)
     pieces.append(_models(report, titles[table.section] if table else "", table.html if table else ""))
-    cited = _cited(report, blocks, summary, texts)
-    foot = [_references(cited)] if cited else []
+    works = cited(report, blocks, summary, texts)
+    foot = [_references(works)] if works else []
     if thanks := texts.acknowledgements + _credits(report, words_of(texts.acknowledgements)):
         foot.append(Text("acknowledgement", prose("", "Acknowledgement", thanks, "small").html, "minor"))
     return Words(
         title=spec.title,
-        authors=tuple(spec.authors),
-        affiliation=spec.affiliation,
-        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), ""),
+        authors=_authors(spec),
+        affiliations=_affiliations(spec),
+        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), spec.site_url),
         texts=tuple(pieces),
         foot=tuple(foot),
         conclusion=conclusion,
         description=words_of(summary),
         keywords=tuple(spec.tags),
+        message=message or (spec.featured.caption if spec.featured else "") or _first_sentence(words_of(summary)),
     )
+
+
+def _authors(spec: Spec) -> tuple[Author, ...]:
+    """The authors, each with the numbers of the affiliations that name them."""
+    several = len(spec.affiliations) > 1
+    places: dict[str, list[str]] = {name: [] for name in spec.authors}
+    for number, members in enumerate(spec.affiliations.values() if several else (), start=1):
+        for member in members:
+            places[member].append(str(number))
+    return tuple(Author(_isolated(name), ",".join(places.get(name, ()))) for name in spec.authors)
+
+
+def _affiliations(spec: Spec) -> tuple[tuple[str, str], ...]:
+    if len(spec.affiliations) > 1:
+        return tuple((str(number), _isolated(name)) for number, name in enumerate(spec.affiliations, start=1))
+    return (("", spec.affiliation),) if spec.affiliation else ()
+
+
+def _isolated(name: str) -> str:
+    """A name after which the line goes on from left to right, whichever way the name itself is written."""
+    return f"{name}\u200e" if any(bidirectional(letter) in {"R", "AL"} for letter in name) else name
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
 
 
 def prose(name: str, title: str, html: str, kind: str = "") -> Text:
     """A heading with clean HTML below it."""
-    return Text(name, _piece().prose(title, Markup(html), kind))
+    return Text(name, _piece().prose(title, Markup(directed(html)), kind))
 
 
 def words_of(html: str) -> str:
@@ -98,9 +140,45 @@ def words_of(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
+def direction(text: str) -> str:
+    """How a text runs, by its first letter that says so: "rtl" for Arabic or Hebrew, else "ltr"."""
+    strong = (bidirectional(letter) for letter in text)
+    return "rtl" if next((kind for kind in strong if kind in {"L", "R", "AL"}), "L") != "L" else "ltr"
+
+
+def directed(html: str) -> str:
+    """Clean HTML whose paragraphs and items run as their words do; the typesetter does not find out by itself.
+
+    Its lines are mended too, see `loosened`.
+    """
+
+    def turned(match: re.Match[str]) -> str:
+        return f'<{match[1]} dir="rtl">{match[2]}' if direction(words_of(match[2])) == "rtl" else match[0]
+
+    return re.sub(r"<(p|li|h3|h4|td|th|blockquote)>(.*?)(?=</\1>)", turned, loosened(html), flags=re.DOTALL)
+
+
+def loosened(html: str) -> str:
+    """Clean HTML in which the space before a link or an emphasis is a box of its own.
+
+    WeasyPrint 70 breaks a line after its first word where the text before a link fits, but for its last space.
+    """
+    return re.sub(r"(?<=[^\s>])\s+(?=<(?:a|em|strong|code)\b)", "<span> </span>", html)
+
+
 def ending(html: str) -> str:
     """The last letters of a piece, without spaces: what must be found on the sheet."""
     return re.sub(r"\s+", "", words_of(html))[-24:]
+
+
+def pieces_of(words: Words) -> list[Text]:
+    """Every piece of text."""
+    return [*words.texts, *words.foot, *([words.conclusion] if words.conclusion else [])]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas, and "and" before the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def figure_of(value: float) -> str:
@@ -143,6 +221,14 @@ def _methods(blocks: Sequence[Block], texts: Texts) -> list[Text]:
 
 def _models(report: Report, title: str, html: str) -> Text:
     """The table of nets: what they are, what was published about them, what we measured."""
+    columns, rows, under = nets_table(report)
+    colors = [palettes.text_color(palettes.model_color(index)) for index in range(len(report.spec.models))]
+    colored = [{"cells": row, "color": colors[i] if i < len(colors) else ""} for i, row in enumerate(rows)]
+    return Text("models", _piece().models(title or "Models", Markup(directed(html)), columns, colored, under))
+
+
+def nets_table(report: Report) -> tuple[list[str], list[list[str]], str]:
+    """The names of columns, a row for each net (and one for people), and what is to be said below."""
     names = list(report.spec.models)
     cards = [report.cards[name] for name in names]
     measured = any("top1" in card.numbers for card in cards)
@@ -150,16 +236,16 @@ def _models(report: Report, title: str, html: str) -> Text:
     columns = ["Net", "Year", "Layers", "Weights", "FLOPs"]
     columns += ["Top-5 error"] * error + ["Our top-1"] * measured
     rows = []
-    for index, (name, card) in enumerate(zip(names, cards, strict=True)):
+    for name, card in zip(names, cards, strict=True):
         cells = [model_name(report, name), str(card.facts.year or "–"), str(card.depth)]
         cells += [figure_of(card.parameters), figure_of(card.flops)]
         cells += [_percent(card.facts.top5_error)] * error
         top1 = card.numbers.get("top1")
         cells += [_percent(None if top1 is None else 100 * top1)] * measured
-        rows.append({"cells": cells, "color": palettes.text_color(palettes.model_color(index))})
+        rows.append(cells)
     if error:
-        rows.append({"cells": [HUMAN[0], "", "", "", "", HUMAN[1], *[""] * measured], "color": ""})
-    return Text("models", _piece().models(title or "Models", Markup(html), columns, rows, _under(report)))
+        rows.append([HUMAN[0], "", "", "", "", HUMAN[1], *[""] * measured])
+    return columns, rows, _under(report)
 
 
 def _under(report: Report) -> str:
@@ -179,7 +265,11 @@ def _under(report: Report) -> str:
         parts.append(f"Published top-5 error of the full-size originals: {told}; {human}.")
     if any("top1" in card.numbers for card in cards):
         parts.append("Our top-1 is the accuracy on validation photos of the net's own classes.")
-    parts.extend(f"{name}: {reason.rstrip('.')}." for name, reason in report.fallbacks.items())
+    if report.fallbacks:
+        asked = dict.fromkeys(report.spec.models[name].arch for name in report.fallbacks)
+        stands = "stand" if len(report.fallbacks) > 1 else "stands"
+        shown = listed([model_name(report, name) for name in report.fallbacks])
+        parts.append(f"{shown} {stands} in for {listed(list(asked))}, whose weights are not here.")
     return " ".join(parts)
 
 
@@ -187,7 +277,7 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} %"
 
 
-def _cited(report: Report, blocks: Sequence[Block], summary: str, texts: Texts) -> list[dict[str, object]]:
+def cited(report: Report, blocks: Sequence[Block], summary: str, texts: Texts) -> list[dict[str, object]]:
     """The works that the sheet cites, with the numbers that they have in the whole report."""
     html = " ".join([summary, texts.acknowledgements, *(block.html for block in blocks)])
     keys = {block.method.citation for block in blocks if block.method}
@@ -200,7 +290,8 @@ def _cited(report: Report, blocks: Sequence[Block], summary: str, texts: Texts) 
 
 
 def _references(entries: Sequence[dict[str, object]]) -> Text:
-    return Text("references", _piece().references("References", entries), "minor")
+    mended = [entry | {"html": Markup(loosened(str(entry["html"])))} for entry in entries]
+    return Text("references", _piece().references("References", mended), "minor")
 
 
 def _credits(report: Report, said: str) -> str:

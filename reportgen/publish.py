@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,17 +23,20 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def guard(out: Path) -> None:
+def guard(out: Path, option: str = "--out", kept: Collection[str] = ()) -> None:
     """Nothing, where a report may be written to this folder; it is repaired and swept if a build was cut short.
 
+    `option` is what named it; `kept` are the names of what may lie there though it is not ours.
     Raises ReportError where the folder holds something that is not a report of ours, or cannot be written.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _repair(out)
         if out.exists() and not out.is_dir():
-            raise ReportError(f"--out {out} is a file. Name a folder that does not exist yet, or one of our reports.")
-        if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+            raise ReportError(
+                f"{option} {out} is a file. Name a folder that does not exist yet, or one of our reports."
+            )
+        if out.is_dir() and any(path.name not in kept for path in out.iterdir()) and not (out / MARKER).is_file():
             raise ReportError(
                 f"{out} holds files that reportgen did not write (there is no {MARKER} in it), so nothing is written "
                 "there. Name an empty folder, a new one, or one that an earlier build made."
@@ -43,7 +46,7 @@ def guard(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ReportError(
-            f"The report cannot be written to {out}: {error.strerror}. Name a folder you may write to with --out."
+            f"The report cannot be written to {out}: {error.strerror}. Name a folder you may write to with {option}."
         ) from error
 
 

@@ -33,15 +33,17 @@ class Report:
 
     def picture(self, image: str) -> Picture:
         """The whole picture of an image of the spec, H x W x 3; plain grey where `flaw` says why it cannot be read."""
-        asked = self.spec.images[image]
-        found = _load(asked.source, self.spec.path.parent, asked.crop)
+        found = self._loaded(image)
         return _grey() if isinstance(found, str) else found
 
     def flaw(self, image: str) -> str:
         """Why the picture of an image cannot be read, or an empty text."""
-        asked = self.spec.images[image]
-        found = _load(asked.source, self.spec.path.parent, asked.crop)
+        found = self._loaded(image)
         return found if isinstance(found, str) else ""
+
+    def _loaded(self, image: str) -> Picture | str:
+        asked, base = self.spec.images[image], self.spec.path.parent
+        return _load(asked.source, base, asked.crop, _stamp(asked.source, base))
 
     def photo(self, image: str, model: str) -> Picture:
         """The picture as a net sees it before normalisation, S x S x 3."""
@@ -49,11 +51,20 @@ class Report:
 
 
 @lru_cache(maxsize=16)  # pages, figures and the poster look at the same few photos again and again
-def _load(source: str, base: Path, crop: tuple[int, int, int, int] | None) -> Picture | str:
+def _load(source: str, base: Path, crop: tuple[int, int, int, int] | None, stamp: tuple[int, int]) -> Picture | str:
     try:
         return images.load_image(source, base=base, crop=crop)
     except ImageError as error:
         return str(error)
+
+
+def _stamp(source: str, base: Path) -> tuple[int, int]:
+    """What tells that a file was exchanged for another while the program runs."""
+    try:
+        found = images.find_image(source, base).stat()
+    except (ImageError, OSError):
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def _grey() -> Picture:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from reportgen import site_data
+from reportgen import site_compare, site_data, site_quiz, site_search, site_shared
 from reportgen.bibliography import format_reference
 from reportgen.pages import Block, Row, image_name
 from reportgen.site_assets import Photo, write_assets, write_photos
+from reportgen.site_figures import Figures
 from reportgen.site_front import Front, Link
+from reportgen.site_groups import Group, deepest, groups_of_image, groups_of_net
+from reportgen.site_inside import Inside
+from reportgen.site_method import method_values
+from reportgen.site_netmap import make_map
+from reportgen.site_search import Search
 from reportgen.site_tables import numbers_table
-from reportgen.site_text import calendar, card_facts, doc_paragraphs, layer_table
+from reportgen.site_text import card_facts, doc_paragraphs, layer_table
+from reportgen.site_units import Units
 from reportgen.templating import environment
 from reportgen.texts import Texts, plain_text, report_texts
-from reportgen.walls import Hanger, Wall, featured, telling
+from reportgen.walls import Hanger, featured
 
 if TYPE_CHECKING:
     from reportgen.report import Report
@@ -33,25 +39,23 @@ MOST_TILES = 300
 MOST_NODES = 1400
 
 
-@dataclass(frozen=True)
-class Group:
-    """A part of a page: a heading over walls."""
-
-    id: str
-    title: str
-    walls: tuple[Wall, ...]
-    href: str = ""
-    note: str = ""
-    more: Link | None = None
-
-
 def write_site(report: Report, blocks: Sequence[Block], folder: Path) -> None:
     """All files of the site but poster.pdf and build.json, into an empty folder. Raises RenderError, OSError."""
     write_assets(report, blocks, folder)
     photos = write_photos(report, folder)
-    for path, html in Site(report, blocks, photos).pages():
-        (folder / path).parent.mkdir(exist_ok=True)
+    site = Site(report, blocks, photos, site_shared.write_card(report, blocks, folder))
+    site.units.write(folder)
+    site.figures.write(folder)
+    (folder / site_search.FILE).write_text(site_search.script("reportgenIndex", site.search.index()), encoding="utf-8")
+    site_compare.write_compare(report, blocks, folder)
+    if site.quiz:
+        site_quiz.write_quiz(report, site.quiz, folder)
+    written = []
+    for path, html in site.pages():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(html, encoding="utf-8")
+        written.append(path)
+    site_shared.write_published(report, written, folder)
     facts = site_data.report_json(report, blocks)
     text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
@@ -61,29 +65,28 @@ def write_site(report: Report, blocks: Sequence[Block], folder: Path) -> None:
             (folder / "data" / f"{filled.cell.id}.npz").write_bytes(site_data.arrays_of(report, filled))
 
 
-def write_list(root: Path, reports: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """index.html in the folder of all reports: title, date, summary and link of each; newest first."""
-    root.mkdir(parents=True, exist_ok=True)
-    shown = []
-    for name, facts in sorted(reports, key=lambda one: (one[1].get("date") or "", one[0]), reverse=True):
-        entry = {"title": facts["title"], "href": f"{name}/index.html", "date": calendar(facts.get("date"))}
-        summary = plain_text(facts.get("summary") or "")
-        poster = f"{name}/poster.pdf" if (root / name / "poster.pdf").is_file() else ""
-        shown.append({**entry, "summary": summary, "poster": poster})
-    style = next((f"{name}/assets/style.css" for name, _ in reports), "")
-    html = environment("site").get_template("list.html").render(reports=shown, style=style)
-    (root / "index.html").write_text(html, encoding="utf-8")
-
-
 class Site:
     """The pages of one report as HTML."""
 
-    def __init__(self, report: Report, blocks: Sequence[Block], photos: Mapping[str, Photo]) -> None:
-        self.report, self.photos = report, photos
+    def __init__(
+        self, report: Report, blocks: Sequence[Block], photos: Mapping[str, Photo], card_alt: str = ""
+    ) -> None:
+        self.report, self.photos, self.card_alt = report, photos, card_alt
         self.blocks = {block.section: block for block in blocks}
         self.texts: Texts = report_texts(report)
         self.hanger = Hanger(report, self.texts.number)
+        self.units = Units(report)
+        self.unit_pages = self.units.pages_of_cells()
+        self.quiz = site_quiz.questions(report)
         self.nav = [Link(section.title or section.id, f"section/{section.id}.html") for section in report.spec.sections]
+        self.sections = frozenset(link.href for link in self.nav)
+        self.search = Search(report, self.units)
+        self.figures = Figures(report, blocks, self._render)
+        if site_compare.pictured(blocks):
+            self.nav.append(Link("Compare", "compare.html"))
+        if self.quiz:
+            self.nav.append(Link("Quiz", "quiz.html"))
+        self.nav.append(Link("Search", "search.html"))
 
     def pages(self) -> Iterator[tuple[str, str]]:
         """Path and HTML of every page."""
@@ -96,6 +99,26 @@ class Site:
             yield f"image/{image}.html", self.image(image)
         for name in dict.fromkeys(section.method for section in self.report.spec.sections if section.method):
             yield f"method/{name}.html", self.method(name)
+        yield "search.html", self.index_of_all()
+        yield from self.for_readers()
+        yield from self.figures.pages()
+        yield from Inside(self.report, self.units, self._render).pages()
+
+    def index_of_all(self) -> str:
+        """Everything that has a page, to search or to read through."""
+        names = {"section": "Sections", "net": "Nets", "layer": "Layers", "method": "Methods", "image": "Images"}
+        names["class"] = "Classes"
+        return self._render("search.html", "search.html", "Search", [], lists=self.search.lists(), names=names)
+
+    def for_readers(self) -> Iterator[tuple[str, str]]:
+        """The pages on which people do something: compare nets, and answer what the nets were asked."""
+        blocks = list(self.blocks.values())
+        if site_compare.pictured(blocks):
+            values = site_compare.page_values(self.report, blocks)
+            yield "compare.html", self._render("compare.html", "compare.html", "Compare the nets", [], **values)
+        if self.quiz:
+            values = site_quiz.page_values(self.report, self.quiz)
+            yield "quiz.html", self._render("quiz.html", "quiz.html", "Can you tell?", [], **values)
 
     def index(self) -> str:
         """The comparison at a glance: rows are sections, columns are nets."""
@@ -117,7 +140,7 @@ class Site:
         if fits(whole) or len(images) < 2:
             yield path, whole
             return
-        for rows in (featured(block), [row for row in featured(block) if row.label == self._deepest(block)], []):
+        for rows in (featured(block), [row for row in featured(block) if row.label == deepest(block)], []):
             page = self._section_page(section, path, rows, None, split=True)
             if fits(page):
                 break
@@ -172,10 +195,6 @@ class Site:
             return []
         return [{"id": "numbers", "title": "Numbers", "columns": columns, "rows": rows, "pre": ""}]
 
-    def _deepest(self, block: Block) -> str:
-        row = telling(block)
-        return row.label if row else ""
-
     # ------------------------------------------------------------------------------------------ nets, images, methods
 
     def net(self, model: str) -> str:
@@ -183,23 +202,14 @@ class Site:
         card, path = self.report.cards[model], f"net/{model}.html"
         page = ""
         for chosen in ("all", "featured", "deepest"):
-            groups = []
-            for section in self.report.spec.sections:
-                block = self.blocks[section.id]
-                if block.method is None or model not in block.models:
-                    continue
-                rows = block.rows if chosen == "all" else featured(block)
-                if chosen == "deepest":
-                    rows = tuple(row for row in rows if row.label == self._deepest(block))
-                walls = tuple(self.hanger.by_layer(rows, model, section.id))
-                walls = tuple(replace(w, columns=(self.hanger.net_head(model),)) if w.facts else w for w in walls)
-                groups.append(Group(section.id, section.title, walls, f"section/{section.id}.html"))
+            groups = groups_of_net(self.report, self.blocks, self.hanger, model, chosen)
             page = self._walls(
                 path,
                 self.hanger.names[model],
                 groups=groups,
                 facts=card_facts(card),
                 standing_in=self.report.fallbacks.get(model, ""),
+                netmap=make_map(self.report, self.units, model, {s.id: s.title for s in self.report.spec.sections}),
                 tables=layer_table(card),
             )
             if fits(page):
@@ -210,18 +220,7 @@ class Site:
         """One image: what every method shows on it for every net, side by side."""
         page, path = "", f"image/{image}.html"
         for chosen in ("all", "featured", "deepest"):
-            groups = []
-            for section in self.report.spec.sections:
-                block = self.blocks[section.id]
-                rows = [row for row in (block.rows if chosen == "all" else featured(block)) if _shows(row, image)]
-                if chosen == "deepest":
-                    rows = [row for row in rows if row.label == self._deepest(block)]
-                if not rows:
-                    continue
-                walls = self.hanger.by_net(rows, block.models, section.id)
-                bare = tuple(replace(w, lines=tuple(replace(line, photo=None) for line in w.lines)) for w in walls)
-                place = f"#{image}" if rows[0].image else ""
-                groups.append(Group(section.id, section.title, bare, f"section/{section.id}.html{place}"))
+            groups = groups_of_image(self.report, self.blocks, self.hanger, image, chosen)
             large = self.photos[f"{image}/whole"]
             page = self._walls(path, image_name(self.report, image).capitalize(), groups=groups, large=large)
             if fits(page):
@@ -230,20 +229,8 @@ class Site:
 
     def method(self, name: str) -> str:
         """What a method shows, how it works and how it was checked, from its own docstring."""
-        method, path = self.report.methods[name], f"method/{name}.html"
-        params = [(f.name, f"{f.metadata.get('doc', '')}") for f in fields(method.params)]
-        sections = [s for s in self.report.spec.sections if s.method == name]
-        return self._render(
-            "method.html",
-            path,
-            method.title,
-            [],
-            method=method,
-            paragraphs=doc_paragraphs(method.doc),
-            params=params,
-            sections=[Link(s.title, f"section/{s.id}.html") for s in sections],
-            cite=method.citation,
-        )
+        values = method_values(self.report, self.blocks, self.hanger, name)
+        return self._render("method.html", f"method/{name}.html", self.report.methods[name].title, [], **values)
 
     # -------------------------------------------------------------------------------------------------------- rendering
 
@@ -257,6 +244,7 @@ class Site:
             "facts": [],
             "large": None,
             "standing_in": "",
+            "netmap": None,
             "extra": [],
         }
         shown = defaults | values
@@ -292,23 +280,21 @@ class Site:
                 heading=heading,
                 description=(summary or heading)[:200],
                 nav=self.nav,
+                chapters_at=self.sections,
+                unit_pages=self.unit_pages,
                 references=cited,
+                shared=site_shared.shared_values(spec.site_url, path, self.card_alt),
                 **({"photos": self.photos} | values),
             )
         )
 
 
-def _shows(row: Row, image: str) -> bool:
-    """Whether a row is about this image, alone or among others."""
-    return row.image == image or image in row.images
-
-
 def _in_tables(values: Mapping[str, Any]) -> Iterator[str]:
     """What stands in the tables of a page, where works may be cited too."""
-    for group in values.get("groups", ()):
-        for wall in group.walls:
-            for row in (*wall.facts, *(row for table in wall.tables for row in table.rows)):
-                yield from row[1:]
+    walls = [wall for group in values.get("groups", ()) for wall in group.walls]
+    for wall in [*walls, *values.get("walls", ())]:
+        for row in (*wall.facts, *(row for table in wall.tables for row in table.rows)):
+            yield from row[1:]
 
 
 def fits(html: str) -> bool:

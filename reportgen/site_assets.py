@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING
 from reportgen import encode, fonts, palettes, tiles
 from reportgen.figures import WIDTH
 from reportgen.pages import Block, image_name
-from reportgen.templating import templates_dir
+from reportgen.templating import file_of, own_extras
 
 if TYPE_CHECKING:
     from reportgen.report import Report
     from reportgen.store import Store
 
-PLAIN_FILES = ("site.js", "theme.js")
+PLAIN_FILES = (
+    "site.js",
+    "theme.js",
+    "compare.js",
+    "compare.css",
+    "quiz.js",
+    "quiz.css",
+    "search.js",
+    "explore.js",
+    "map.js",
+    "icon.svg",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,9 @@ def write_assets(report: Report, blocks: Sequence[Block], folder: Path) -> None:
     assets.mkdir(parents=True, exist_ok=True)
     write_style(report.store, assets)
     for name in PLAIN_FILES:
-        (assets / name).write_bytes((templates_dir() / "site" / name).read_bytes())
+        (assets / name).write_bytes(file_of("site", name).read_bytes())
+    for path in own_extras("site"):  # a logo, say, that the user's templates name
+        (assets / path.name).write_bytes(path.read_bytes())
     if report.spec.path.is_file():
         (assets / "spec.yaml").write_bytes(report.spec.path.read_bytes())
     else:  # a spec made in Python has no file
@@ -54,7 +67,7 @@ def write_style(store: Store | None, assets: Path) -> None:
     faces = fonts.web_fonts(store)
     for name, data in faces.items():
         (assets / name).write_bytes(data)
-    style = (templates_dir() / "site" / "style.css").read_text(encoding="utf-8")
+    style = file_of("site", "style.css").read_text(encoding="utf-8")
     parts = [fonts.font_faces("", "woff2"), style, mark_rules()]
     (assets / "style.css").write_text("\n".join(parts), encoding="utf-8")
 
@@ -68,8 +81,11 @@ def mark_rules() -> str:
     return "\n".join(rules) + "\n"
 
 
-def write_photos(report: Report, folder: Path) -> Mapping[str, Photo]:
-    """The photos as the first net sees them (square, like the maps beside them) and whole, by the image's id."""
+def write_photos(report: Report, folder: Path | None) -> Mapping[str, Photo]:
+    """The photos as the first net sees them (square, like the maps beside them) and whole, by the image's id.
+
+    Without a folder nothing is written: the pages alone are wanted.
+    """
     photos = {}
     first = next(iter(report.spec.models))
     for name in report.spec.images:
@@ -81,11 +97,12 @@ def write_photos(report: Report, folder: Path) -> Mapping[str, Photo]:
     return photos
 
 
-def _photo(report: Report, name: str, pixels: palettes.Colors, stem: str, folder: Path) -> Photo:
+def _photo(report: Report, name: str, pixels: palettes.Colors, stem: str, folder: Path | None) -> Photo:
     asked = report.spec.images[name]
     files = (f"{stem}.webp", f"{stem}.thumb.webp")
-    (folder / files[0]).write_bytes(encode.webp(pixels))
-    (folder / files[1]).write_bytes(encode.thumbnail(pixels))
+    if folder is not None:
+        (folder / files[0]).write_bytes(encode.webp(pixels))
+        (folder / files[1]).write_bytes(encode.thumbnail(pixels))
     title = image_name(report, name)
     alt = asked.alt or f"Photo: {title}" + (f", a {asked.label[0]}" if asked.label and asked.label[0] != title else "")
     flaw = report.flaw(name)

@@ -29,6 +29,7 @@ def report_json(report: Report, blocks: Sequence[Block]) -> dict[str, Any]:
         "authors": list(spec.authors),
         "date": spec.date,
         "summary": spec.summary,
+        "site_url": spec.site_url or None,
         "poster": "poster.pdf" if spec.outputs.poster is not None else None,
         "models": {name: _model(report, name, report.cards[name]) for name in spec.models},
         "images": {name: _image(report, name) for name in spec.images},
@@ -128,12 +129,12 @@ def _cell(report: Report, filled: Filled) -> dict[str, Any]:
         "images": list(cell.images) or None,
         "dataset": section.dataset,
         "layer": cell.layer,
-        "units": _json(getattr(cell.params, "units", None)),
+        "units": plain(getattr(cell.params, "units", None)),
         "status": filled.status,
         "reason": filled.reason or None,
         "key": cell.key,
         "arrays": f"data/{cell.id}.npz" if filled.status == "ok" else None,
-        "numbers": _json(filled.numbers),
+        "numbers": plain(filled.numbers),
     }
 
 
@@ -150,10 +151,10 @@ def _figure(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _json(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Lists and dicts in place of tuples and mappings."""
     if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [plain(item) for item in value]
     return value

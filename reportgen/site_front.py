@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from reportgen.report import Report
     from reportgen.spec import SectionSpec
 
+OUTPUTS = (  # that lie beside the site when a spec asks for them: name in the spec, words, file
+    ("poster", "Poster (PDF)", "poster.pdf"),
+    ("handout", "Handout (PDF)", "handout.pdf"),
+    ("single", "All on one page", "single.html"),
+)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -42,12 +48,12 @@ class Front:
         bare = [s for s in spec.sections if not s.method and self.texts.sections[s.id]]
         texts = [{"id": s.id, "title": s.title, "html": Markup(self.texts.sections[s.id])} for s in bare]
         by = [", ".join(spec.authors), spec.affiliation, calendar(spec.date)]
-        links = [Link("Poster (PDF)", "poster.pdf")] if spec.outputs.poster is not None else []
+        links = [Link(words, file) for name, words, file in OUTPUTS if getattr(spec.outputs, name) is not None]
         links += [Link("Spec", "assets/spec.yaml"), Link("Numbers", "report.json")]
         links += [Link(name.capitalize(), address) for name, address in spec.links.items()]
         return {
             "summary": Markup(self.texts.summary),  # cleaned by texts
-            "by": " · ".join(part for part in by if part),
+            "by": [part for part in by if part],
             "links": links,
             "featured": self._featured(image),
             "nets": [self._net_card(model) for model in spec.models],
@@ -73,6 +79,10 @@ class Front:
         method = block.method
         return {"label": section.title, "href": href, "note": method.caption if method else "", "tiles": tiles}
 
+    def featured(self) -> dict[str, Any] | None:
+        """The pictures that stand for the report, with their caption and where they lead; None where there are none."""
+        return self._featured(self._first_image())
+
     def _featured(self, image: str | None) -> dict[str, Any] | None:
         asked = self.report.spec.featured
         sections = [s.id for s in self.report.spec.sections if s.method]
@@ -85,7 +95,7 @@ class Front:
         if not tiles or tiles[0].figure is None:
             return None
         caption = asked.caption if asked and asked.caption else tiles[0].figure.caption
-        words = [image_name(self.report, row.image) if row.image else "", row.label]
+        words = [image_name(self.report, row.image) if row.image else "", row.label.replace("_", " ")]
         place = ", ".join(word for word in words if word)
         caption = f"{caption} ({place})" if place else caption
         return {"tiles": tiles, "href": f"section/{section}.html", "caption": caption}

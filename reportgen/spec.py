@@ -10,15 +10,18 @@ from reportgen.dataset_labels import LabelsError
 from reportgen.datasets import from_spec
 from reportgen.errors import ImageError
 from reportgen.images import find_image, image_size, load_image
+from reportgen.overrides import own_templates
 from reportgen.spec_check import check
 from reportgen.spec_models import (
     DatasetSpec,
     Featured,
+    HandoutOutput,
     ImageSpec,
     ModelSpec,
     Outputs,
     PosterOutput,
     SectionSpec,
+    SingleOutput,
     SiteOutput,
     Spec,
 )
@@ -29,11 +32,13 @@ from reportgen.spec_source import Source, is_path, read_source, rebase_params
 __all__ = [
     "DatasetSpec",
     "Featured",
+    "HandoutOutput",
     "ImageSpec",
     "ModelSpec",
     "Outputs",
     "PosterOutput",
     "SectionSpec",
+    "SingleOutput",
     "SiteOutput",
     "Spec",
     "check_files",
@@ -113,9 +118,26 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
             problems.append(f"{spec.place('datasets', name, 'labels')}: {_lowered(str(error))}")
         except ImageError as error:
             problems.append(f"{spec.place('datasets', name, 'source')}: {_lowered(str(error))}")
+    problems += [
+        f"{spec.place('outputs', output, kind, number)}: there is no file {name}."
+        for output, asked in (("poster", spec.outputs.poster), ("handout", spec.outputs.handout))
+        for kind in ("logos", "fonts")
+        for number, name in enumerate(getattr(asked, kind, ()))
+        if not (base / name).is_file()
+    ]
+    problems += _template_problems(spec)
     if spec.references is not None and not spec.references.is_file():
         problems.append(f"{spec.place('references')}: there is no file {spec.references.name}.")
     return problems
+
+
+def _template_problems(spec: Spec) -> list[str]:
+    """What is wrong with the user's templates; Jinja is imported only where there are any."""
+    if (own := own_templates(spec.path)) is None:
+        return []
+    from reportgen.templating import problems
+
+    return problems(own)
 
 
 def _recipe_problems(spec: Spec, name: str) -> list[str]:

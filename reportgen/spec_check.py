@@ -11,17 +11,20 @@ from pydantic import BaseModel, ValidationError
 
 from reportgen.datasets import source_problem
 from reportgen.errors import nearest
+from reportgen.nets.archs import torchvision_archs
 from reportgen.records import Method
 from reportgen.spec_models import (
     ID,
     DatasetSpec,
     Featured,
+    HandoutOutput,
     ImageSpec,
     ModelSpec,
     Outputs,
     PosterOutput,
     PreprocessSpec,
     SectionSpec,
+    SingleOutput,
     SiteOutput,
     Spec,
 )
@@ -36,6 +39,8 @@ OTHERS: dict[Key, type[BaseModel]] = {
     ("outputs",): Outputs,
     ("outputs", "site"): SiteOutput,
     ("outputs", "poster"): PosterOutput,
+    ("outputs", "handout"): HandoutOutput,
+    ("outputs", "single"): SingleOutput,
 }
 OF_METHODS = ("params", "models", "images", "dataset", "layers", "units")  # keys that mean nothing without a method
 
@@ -133,6 +138,8 @@ def _check_archs(source: Source, archs: list[str]) -> None:
     for name, model in source.named("models").items():
         for key in ("arch", "fallback"):
             arch = model.get(key)
+            if not torchvision_archs():  # not installed: its names are unknown, and the store may know the net
+                continue
             if isinstance(arch, str) and ":" not in arch and arch not in archs:
                 source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
 
@@ -227,9 +234,12 @@ def _check_scope(source: Source, way: Key, section: dict[str, Any], method: Meth
 
 def _check_outputs(source: Source) -> None:
     known = {section["id"]: None for _, section in source.sections() if isinstance(section.get("id"), str)}
-    poster = source.get("outputs", "poster")
-    if isinstance(poster, dict):
-        _check_names(source, ("outputs", "poster", "sections"), poster.get("sections"), known, "section")
+    for output in ("poster", "handout", "single"):
+        asked = source.get("outputs", output)
+        names = asked.get("sections") if isinstance(asked, dict) else None
+        if isinstance(names, list):  # a cell's id begins with its section
+            sections = [name.partition(".")[0] if isinstance(name, str) else name for name in names]
+            _check_names(source, ("outputs", output, "sections"), sections, known, "section")
     featured = source.value.get("featured")
     if isinstance(featured, dict):
         _check_names(source, ("featured",), {"section": featured.get("section")}, known, "section")

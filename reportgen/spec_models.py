@@ -17,7 +17,9 @@ from reportgen.yamlpos import Key, Place
 ID = r"[a-z0-9_-]+"  # ids are words of file names and of report ids
 PAGES = {"A0": (841, 1189), "A1": (594, 841), "A2": (420, 594), "A3": (297, 420), "A4": (210, 297)}
 _CUSTOM_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?x ?(\d+(?:\.\d+)?) ?(mm|cm|in)")
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?) ?(mm|cm|in)")
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4}
+MOST_BLEED = 20.0  # mm; print shops ask for 3 to 5
 
 
 def page_size(text: str) -> tuple[float, float] | None:
@@ -29,6 +31,12 @@ def page_size(text: str) -> tuple[float, float] | None:
         return None
     width, height = (float(side) * _MILLIMETRES[match[3]] for side in match.group(1, 2))
     return (width, height) if min(width, height) >= 50 and max(width, height) <= 5000 else None
+
+
+def length(text: str) -> float | None:
+    """A length in mm, `3mm` or `0.125in`; None for what is none."""
+    match = _LENGTH.fullmatch(text)
+    return float(match[1]) * _MILLIMETRES[match[2]] if match else None
 
 
 def _one_or_many(value: Any) -> Any:
@@ -50,6 +58,12 @@ def _checked_links(links: dict[str, str]) -> dict[str, str]:
     return links
 
 
+def _checked_site_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w.~%-]+)*/?", value, re.ASCII):
+        raise ValueError("should be the address of the report's front page, such as https://example.org/report/")
+    return f"{value.rstrip('/')}/" if value else ""
+
+
 def _checked_size(value: str) -> str:
     if page_size(value) is None:
         raise ValueError(
@@ -58,11 +72,19 @@ def _checked_size(value: str) -> str:
     return value
 
 
+def _checked_length(value: str) -> str:
+    if (found := length(value)) is None or found > MOST_BLEED:
+        raise ValueError(f"should be a length such as 3mm, 0.5cm or 0.125in, at most {MOST_BLEED:.0f}mm")
+    return value
+
+
 Many = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 """A list of texts, or one text that stands for a list of one."""
 IsoDate = Annotated[str, AfterValidator(_checked_date)]
 Links = Annotated[dict[str, str], AfterValidator(_checked_links)]
+SiteUrl = Annotated[str, AfterValidator(_checked_site_url)]
 Size = Annotated[str, AfterValidator(_checked_size)]
+Length = Annotated[str, AfterValidator(_checked_length)]
 
 
 class Part(BaseModel):
@@ -145,13 +167,22 @@ class SiteOutput(Part):
     """The site; nothing to choose yet."""
 
 
-class PosterOutput(Part):
+class PrintOutput(Part):
+    """What every output for print has."""
+
+    sections: Many = ()  # ids of sections, or cells of them, where * is any word: saliency, deconvnet.*.cat.stage3
+    logos: Many = ()  # picture files below the spec's folder, SVG or of pixels
+    fonts: Many = ()  # font files for letters that our typefaces lack
+
+
+class PosterOutput(PrintOutput):
     """The poster's sheet and what is on it."""
 
     size: Size = "A0"
     orientation: Literal["portrait", "landscape"] = "portrait"
-    template: Literal["classic"] = "classic"
-    sections: Many = ()
+    template: Literal["classic", "billboard"] = "classic"
+    message: str = ""  # the one sentence of a billboard; else the featured caption, else the first of the summary
+    bleed: Length = "0mm"  # paper beyond each edge, with crop marks: 3mm
 
     @model_validator(mode="before")
     @classmethod
@@ -168,12 +199,29 @@ class PosterOutput(Part):
         short, long = sorted(page_size(self.size) or PAGES["A0"])
         return (short, long) if self.orientation == "portrait" else (long, short)
 
+    @property
+    def bleed_millimetres(self) -> float:
+        """How far what is printed may reach beyond each edge."""
+        return length(self.bleed) or 0.0
+
+
+class HandoutOutput(PrintOutput):
+    """The poster's figures and texts on sheets of A4; nothing said means what the poster has."""
+
+
+class SingleOutput(Part):
+    """The report as one HTML file, for mailing."""
+
+    sections: Many = ()  # as those of outputs for print; all where none is named
+
 
 class Outputs(Part):
     """What is made."""
 
     site: SiteOutput | None = SiteOutput()
     poster: PosterOutput | None = None
+    handout: HandoutOutput | None = None
+    single: SingleOutput | None = None
 
 
 class Featured(Part):
@@ -194,10 +242,12 @@ class Spec(Part):
     sections: tuple[SectionSpec, ...]
     authors: Many = ()
     affiliation: str = ""
+    affiliations: dict[str, Many] = {}  # several, each with its authors; numbered in this order
     date: IsoDate | None = None
     summary: str = ""
     tags: Many = ()
     links: Links = {}
+    site_url: SiteUrl = ""  # where the site will be published: for canonical links, cards of social media, sitemap.xml
     featured: Featured | None = None
     references: Path | None = None  # a BibTeX file
     acknowledgements: str = ""
@@ -206,6 +256,18 @@ class Spec(Part):
     outputs: Outputs = Outputs()
     precision: Precision = "fp32"
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _place_authors(self) -> Spec:
+        """Whom `affiliations` names must be an author; where one line is wanted, all places stand in it."""
+        for place, members in self.affiliations.items():
+            for member in members:
+                if member not in self.authors:
+                    known = ", ".join(self.authors)
+                    raise ValueError(f"affiliations names {member!r} at {place!r}, who is no author. Known: {known}.")
+        if self.affiliations and not self.affiliation:
+            object.__setattr__(self, "affiliation", "; ".join(self.affiliations))
+        return self
 
     _path: Path = PrivateAttr(default_factory=lambda: Path("spec.yaml").absolute())
     _places: Mapping[Key, Place] = PrivateAttr(default_factory=dict)
@@ -234,10 +296,10 @@ class Spec(Part):
     def content(self) -> dict[str, Any]:
         """Everything that decides the report but the models' and images' files, without a path of this machine."""
         values = self.model_dump(mode="json")
-        values["references"] = _file_digest(self.references)
+        values["references"] = file_digest(self.references)
         for name, model in self.models.items():
             if isinstance(model.classes, Path):
-                values["models"][name]["classes"] = _file_digest(model.classes)
+                values["models"][name]["classes"] = file_digest(model.classes)
         return values
 
     def __eq__(self, other: object) -> bool:
@@ -247,5 +309,6 @@ class Spec(Part):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _file_digest(path: Path | None) -> str | None:
+def file_digest(path: Path | None) -> str | None:
+    """The SHA-256 of a file that a spec names; None where there is none."""
     return sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None

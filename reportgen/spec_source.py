@@ -175,6 +175,13 @@ def _paths(source: Source) -> Iterator[tuple[Key, str]]:
     for name in source.named("datasets"):
         yield ("datasets", name, "source"), "relative"
         yield ("datasets", name, "labels"), "relative"
+    for output in ("poster", "handout"):
+        for kind in ("logos", "fonts"):
+            files = source.get("outputs", output, kind)
+            for number in range(len(files)) if isinstance(files, list) else ():
+                yield ("outputs", output, kind, number), "relative"
+            if isinstance(files, str):
+                yield ("outputs", output, kind), "relative"
     yield ("references",), "absolute"
 
 

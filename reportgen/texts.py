@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.bibliography import Citations, Entry, read_bibliography
 from reportgen.errors import SpecError, nearest
+from reportgen.formulas import formula
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Undefined
@@ -25,6 +26,7 @@ TAGS = {
     *("del", "ins"),
 }
 _CITATION = re.compile(r"\[(@[\w:./+-]+(?:\s*;\s*@[\w:./+-]+)*)\]")
+_FORMULA = r"\$(?=\S)([^$\n]+?)(?<=\S)\$(?!\d)"  # $z_k^2$, but not the prices $5 and $6
 _MARK = re.compile(
     "\ue000([^\ue000\ue001]*)\ue001"
 )  # where a citation stood; private characters, taken from texts first
@@ -166,9 +168,15 @@ def _markdown(source: str) -> str:
             span.text = "\ue000" + ";".join(key.strip().removeprefix("@") for key in m[1].split(";")) + "\ue001"
             return span, m.start(0), m.end(0)
 
+    class Formula(InlineProcessor):
+        def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:  # type: ignore[override]  # noqa: N802
+            return self.md.htmlStash.store(formula(m[1])), m.start(0), m.end(0)
+
     translator = Markdown(extensions=["tables", "sane_lists", "fenced_code", "def_list", TocExtension(baselevel=3)])
     # before links (170), after code and escaped characters (190, 180)
     translator.inlinePatterns.register(Cited(_CITATION.pattern, translator), "citation", 175)
+    # after code, before escaped characters: a backslash begins a command there
+    translator.inlinePatterns.register(Formula(_FORMULA, translator), "formula", 185)
     return translator.convert(source)
 
 

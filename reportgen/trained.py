@@ -19,6 +19,7 @@ from reportgen.examples import Dataset, TrainingRun, epochs_of
 from reportgen.keys import digest
 from reportgen.nets.weights import Resolved, resolve
 from reportgen.records import Net
+from reportgen.remembered import has_torch, note, recall
 from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Record, Store
 
@@ -39,6 +40,7 @@ class Course:
     val: Dataset
     device: str  # cpu, cuda or mps
     store: Store
+    torch: str  # major and minor version
 
     @cached_property
     def runs(self) -> tuple[tuple[Recipe, Mapping[str, Any]], ...]:
@@ -61,7 +63,7 @@ class Course:
                 "recipe": recipe.model_dump(mode="json", exclude={"data", "start", "out", "repeats"}),
                 "classes": self.train.classes,
                 "pictures": pictures,
-                "torch": ".".join(version("torch").split(".")[:2]),
+                "torch": self.torch,
                 "device": self.device,
                 **start,
             }
@@ -156,6 +158,13 @@ def courses(spec: Spec, store: Store, device: str) -> dict[str, Course]:
     return found
 
 
+def note_trained(spec: Spec, found: Mapping[str, Course]) -> None:
+    """Note on what device, and with which torch, the store's trained nets were trained, for machines without torch."""
+    for name, course in found.items():
+        if has_torch() and not course.missing:
+            note(course.store.root, spec.models[name], {"device": course.device, "torch": course.torch})
+
+
 def recipe_of(model: ModelSpec, base: Path) -> Recipe:
     """The recipe of a model, its data below `base`."""
     from reportgen.training.recipe import make_recipe, resolved, start_below
@@ -184,8 +193,13 @@ def _course(model: ModelSpec, base: Path, store: Store, device: str) -> Course:
     train, val = training_pictures(recipe, store.root)
     if recipe.start:
         start_digest(recipe.start, store.root)  # a file that cannot be read is told now, with the place of the recipe
+    if not has_torch():  # as it was where the store was filled
+        known = recall(store.root, model)
+        if known is None:
+            raise ModelError("it has not been trained in this cache, and torch, which would do it, is not installed.")
+        return Course(recipe, train, val, known["device"], store, known["torch"])
     if device not in ("cpu", "cuda", "mps"):
         from reportgen.nets.device import pick_device
 
         device = pick_device(device).partition(":")[0]
-    return Course(recipe, train, val, device, store)
+    return Course(recipe, train, val, device, store, ".".join(version("torch").split(".")[:2]))

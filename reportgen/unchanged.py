@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.images import SUFFIXES
 from reportgen.keys import digest
+from reportgen.overrides import own_files, own_templates
 from reportgen.store import Corrupt, Store, write_atomically
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def nothing_to_do(spec: Path, folder: Path, store: Store, only: str, device: str
             and (not known["devices"] or device in known["devices"])
             and all(_fingerprint(Path(path)) == mark for path, mark in known["inputs"].items())
             and _sets(Path(known["base"]), known["sets"]) == known["sets"]
+            and known["templates"] == _templates(spec)
             and known["code"] == _code()
             and known["files"] == _stamps(folder)
             and all(_stamp(Path(path)) == stamp for path, stamp in known["store"].items())
@@ -71,6 +73,7 @@ def remember(plan: Plan, spec: Path, folder: Path, store: Store, only: str, devi
         "devices": sorted({course.device for course in courses} | {device}) if courses else [],  # they decide weights
         "inputs": {str(path): _fingerprint(path) for path in _inputs(plan)},
         "base": str(base),
+        "templates": _templates(spec),
         "sets": _sets(base, _sources(plan)),
         "code": _code(),
         "files": _stamps(folder),
@@ -99,6 +102,8 @@ def _inputs(plan: Plan) -> Iterable[Path]:
         if choice.course and choice.course.recipe.start:
             found.add(start_file(choice.course.recipe.start))
     found |= {base / asked.labels for asked in spec.datasets.values() if asked.labels}
+    for output in (spec.outputs.poster, spec.outputs.handout):
+        found |= {base / name for name in (*output.logos, *output.fonts)} if output is not None else set()
     if spec.references is not None:
         found.add(spec.references)
     found |= {Path(path) for cell in plan.cells for path in paths_of(cell.params).values() if Path(path).is_absolute()}
@@ -127,10 +132,19 @@ def _code() -> str:
     files = sorted(
         file
         for folder in folders
-        for pattern in ("*.py", "*.json", "*.bib", "*.html", "*.css", "*.js", "*.svg")
+        for pattern in ("*.py", "*.json", "*.bib", "*.html", "*.xml", "*.css", "*.js", "*.svg")
         for file in folder.rglob(pattern)
     )
     return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
+
+
+def _templates(spec: Path) -> str:
+    """The digest of the user's templates: names too, so that a new file is a change."""
+    own = own_templates(spec)
+    if own is None:
+        return ""
+    files = own_files(own)
+    return digest([[file.relative_to(own).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
 
 
 def _fingerprint(path: Path) -> Any:

@@ -49,8 +49,24 @@ class FakeReport:
     def picture(self, image: str) -> np.ndarray:
         return picture(image)
 
+    def flaw(self, image: str) -> str:
+        return ""
+
     def photo(self, image: str, model: str) -> np.ndarray:
         return photo(image)
+
+
+def fonts_store(factory) -> Path:
+    """The folder of a store that all tests of a run share, so that the fonts are cut once; `factory` makes folders."""
+    return factory.getbasetemp() / "fonts"
+
+
+def with_files(folder: Path) -> Path:
+    """The folder with what a site writes before the poster is made, and the poster attaches."""
+    (folder / "assets").mkdir(parents=True)
+    (folder / "assets" / "spec.yaml").write_text("title: made up\n")
+    (folder / "report.json").write_text('{"cells": []}\n')
+    return folder
 
 
 def picture(image: str) -> np.ndarray:
@@ -96,7 +112,7 @@ def make_report(
         "tags": ("deep learning",),
         "links": {"code": "https://example.org/reportgen"},
         "models": {model: {"arch": "alexnet"} for model in models},
-        "images": {image: {"source": f"skimage:{image}", "credit": "NASA"} for image in photos},
+        "images": {image: {"source": f"skimage:{Path(PHOTOS[image]).stem}", "credit": "NASA"} for image in photos},
         "sections": tuple(sections),
         "outputs": {"poster": {"size": "A0"}},
     }

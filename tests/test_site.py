@@ -11,9 +11,10 @@ import html5lib
 import numpy as np
 import pytest
 
-from reportgen import fonts, site, site_assets, site_data, site_text
+from reportgen import fonts, site, site_assets, site_data, site_front, site_list, site_text
 from reportgen.pages import make_blocks
 from reportgen.records import Artifact
+from reportgen.texts import report_texts
 from reportgen.walls import Hanger
 from tests.site_report import EVIL, make_report
 
@@ -105,6 +106,13 @@ def test_every_picture_has_its_size_and_words_and_waits_unless_it_is_on_the_firs
         assert all(int(image["width"]) > 0 and int(image["height"]) > 0 for image in images)
         assert all(image["alt"].strip() for image in images)
         assert sum("loading" not in image for image in images) <= 8, name
+
+
+def test_of_large_sheets_only_the_first_is_loaded_at_once(pages):
+    """Four of a net's made pictures would be two megabytes."""
+    sheets = [image for image in Elements(pages["section/set.html"]).all("img") if ".sheet." in image["src"]]
+    assert len(sheets) == 2
+    assert ["loading" in image for image in sheets] == [False, True]
 
 
 def test_every_page_has_one_heading_a_skip_link_a_policy_and_no_code_or_style_inside(pages):
@@ -275,22 +283,62 @@ def test_a_section_too_heavy_for_one_page_is_split_by_image(tmp_path, monkeypatc
     assert "section/every-cup.html" in {str(path.relative_to(folder)) for path in folder.rglob("*.html")}
 
 
-def test_the_list_of_reports_links_them_newest_first(tmp_path):
-    reports = [
-        ("old", {"title": "Old", "date": "2020-01-02", "summary": "*Words* & <b>more</b>"}),
-        ("new", {"title": EVIL, "date": "2026-01-02"}),
-    ]
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old/poster.pdf").write_bytes(b"%PDF")
-    site.write_list(tmp_path, reports)
+def test_the_list_of_reports_links_them_newest_first_with_what_lies_there(tmp_path):
+    old = {
+        "title": "Old", "date": "2020-01-02", "summary": "*Words* & <b>more</b>", "authors": ["A", "B"],
+        "models": {"a": {}}, "images": {"cat": {}, "cup": {}},
+        "cells": [{"id": "x.a.cat", "image": "cat"}, {"id": "x.a.cup", "image": "cup"}],
+        "figures": [
+            {"id": id, "section": section, "cells": [cell], "files": [f"assets/{file}.webp", f"{thumb}.thumb.webp"]}
+            for id, section, cell, file, thumb in (
+                ("bars", "w", "x.a.cat", "two", "assets/two"),
+                ("cup", "x", "x.a.cup", "cup", "assets/cup"),
+                ("one", "x", "x.a.cat", "one", "assets/one"),
+                ("out", "x", "x.a.cat", "one", "../../outside"),
+                ("two", "y", "x.a.cat", "two", "assets/two"),
+            )
+        ],
+    }  # fmt: skip
+    (tmp_path / "old/figure").mkdir(parents=True)
+    for name in ("bars", "cup", "one", "out", "two"):
+        kind = "bars" if name == "bars" else "heatmap"
+        (tmp_path / f"old/figure/{name}.json").write_text(json.dumps({"kind": kind}))
+    (tmp_path / "old/assets").mkdir(parents=True)
+    for name in ("photo.cat.thumb", "cup.thumb", "one.thumb", "two.thumb"):
+        (tmp_path / f"old/assets/{name}.webp").write_bytes(b"")
+    for name in ("poster.pdf", "handout.pdf", "single.html"):
+        (tmp_path / "old" / name).write_bytes(b"")
+    site_list.write_list(tmp_path, [("old", old), ("new", {"title": EVIL, "date": "2026-01-02"})])
     html = (tmp_path / "index.html").read_text("utf-8")
     html5lib.HTMLParser(strict=True).parse(html)
     links = [attrs["href"] for attrs in Elements(html).all("a")]
-    assert links == ["new/index.html", "old/index.html", "old/poster.pdf"]
-    assert "2 January 2020" in html
+    assert links == ["new/index.html", "old/index.html", "old/poster.pdf", "old/handout.pdf", "old/single.html"]
+    faces = [attrs["src"] for attrs in Elements(html).all("img")]
+    assert faces == ["old/assets/photo.cat.thumb.webp", "old/assets/one.thumb.webp"]
+    about = re.search(r'<p class="by">(.*A, B.*)</p>', html)[1]
+    assert re.sub("</?bdi>", "", about) == "A, B · 2 January 2020 · 1 net · 2 photos · 5 figures"
     assert "<script>" not in html
-    site.write_list(tmp_path, [])
+    site_list.write_list(tmp_path, [])
     html5lib.HTMLParser(strict=True).parse((tmp_path / "index.html").read_text("utf-8"))
+
+
+def test_the_list_of_reports_takes_what_a_real_report_tells(folder):
+    site_list.write_list(folder.parent, [("site", json.loads((folder / "report.json").read_text("utf-8")))])
+    faces = Elements((folder.parent / "index.html").read_text("utf-8")).all("img")
+    assert len(faces) > 2
+    assert all((folder.parent / attrs["src"]).is_file() for attrs in faces)
+
+
+def test_the_front_page_links_every_file_that_the_spec_asks_for(tmp_path):
+    report = make_report(tmp_path)
+    outputs = type(report.spec.outputs).model_validate({"poster": {}, "handout": {}, "single": {}}, strict=False)
+    report = replace(report, spec=report.spec.model_copy(update={"outputs": outputs}))
+    blocks = {block.section: block for block in make_blocks(report)}
+    texts = report_texts(report)
+    links = site_front.Front(report, blocks, Hanger(report, texts.number), texts).values()["links"]
+    assert [link.href for link in links] == [
+        "poster.pdf", "handout.pdf", "single.html", "assets/spec.yaml", "report.json", "https://example.org/",
+    ]  # fmt: skip
 
 
 def test_formulas_lose_their_tex():

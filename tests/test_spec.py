@@ -161,7 +161,7 @@ LINES = len(GOOD.splitlines())
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("title: Nets", "titel: Nets", "1:1: unknown key 'titel'. Did you mean 'title'?"),
+        ("title: Nets", "titel: Nets", "1:1: unknown key 'titel'. Did you mean 'title' or 'site_url'?"),
         ("arch: alexnet,", "arch: alexnte,", "3:16: unknown arch 'alexnte'. Did you mean 'alexnet' or 'alexnet_mini'?"),
         (
             "alexnet_mini",
@@ -242,7 +242,7 @@ def test_a_mistake_is_named_with_its_place_and_the_nearest_right_name(problems, 
             "outputs: {poster: {orientation: wide}}",
             "1:33: orientation should be one of portrait, landscape, not 'wide'.",
         ),
-        ("outputs: {poster: {template: clasic}}", "1:30: template should be one of classic, not 'clasic'."),
+        ("outputs: {poster: {template: clasic}}", "1:30: template should be one of classic, billboard, not 'clasic'."),
         ("outputs: {poster: {sections: [intro, lok]}}", "1:38: unknown section 'lok'. Did you mean 'look'?"),
         ("outputs: {postr: {}}", "1:11: unknown key 'postr'. Did you mean 'poster'?"),
         ("outputs: 3", "1:10: outputs should be a mapping of `key: value`, not 3."),

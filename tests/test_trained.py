@@ -109,7 +109,7 @@ def command(*words, cache):
         with pytest.raises(SystemExit) as end:
             cli.main()
     signal.signal(signal.SIGTERM, handler)
-    cli._state.update(quiet=False, verbose=False)
+    cli.state.update(quiet=False, verbose=False)
     return SimpleNamespace(returncode=end.value.code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
@@ -535,3 +535,13 @@ def test_class_maps_of_kept_epochs_name_the_set_they_are_taken_from(tmp_path):
     build(spec, tmp_path / "report", tmp_path / "cache")
     assert [cell["status"] for cell in report_of(tmp_path / "report")["cells"]] == ["ok"]
     assert "rendered:objects" in (tmp_path / "report/section/forming.html").read_text()
+
+
+def test_without_torch_a_training_is_the_one_that_the_store_was_filled_with(built, tmp_path, monkeypatch):
+    spec = read_spec(built.path)
+    with_torch = courses(spec, Store(built.cache), "cpu")["tiny"]
+    monkeypatch.setattr("reportgen.trained.has_torch", lambda: False)
+    monkeypatch.setattr("reportgen.trained.version", lambda package: pytest.fail(f"{package} was asked for"))
+    assert courses(spec, Store(built.cache), "auto")["tiny"].keys == with_torch.keys
+    with pytest.raises(SpecError, match="has not been trained in this cache"):
+        courses(spec, Store(tmp_path / "empty"), "auto")
