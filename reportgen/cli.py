@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reportgen import cli_publish
+from reportgen import cli_explore, cli_publish
 from reportgen.cli_common import AllowCode, Cache, Device, Offline, SpecFile, Strict, Threads, progress, state, tell
 from reportgen.errors import Interrupted, ReportError, SpecError
 
@@ -260,6 +260,7 @@ def cache_verify(cache: Cache = None) -> None:
 
 
 cli_publish.add_to(app)
+app.command()(cli_explore.explore)
 
 
 def main() -> NoReturn:
