@@ -6,10 +6,13 @@ writes makes the very same pixels.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import re
+import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +39,30 @@ class Result:
     name: str  # for the file of a picture that is given no name
     figures: Mapping[str, Figure]  # by panel, the one to show first ahead
     pixels: Mapping[str, Colors] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """An interrupt in here comes at its end: a half-imported torch could never be used in this process again."""
+    came: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    except ValueError:  # not the main thread, which gets no signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _import_torch(builder: str) -> None:
+    with _held_back(), contextlib.suppress(ImportError, RuntimeError):  # who needs them says what is missing
+        importlib.import_module("torch")
+        if builder.startswith("torchvision."):
+            importlib.import_module("torchvision")
 
 
 class Desk:
@@ -129,6 +156,7 @@ class Desk:
         if self._loaded is None or self._loaded[0] != known:
             self._loaded = None  # the old one's memory first
             progress.say(f"loading {choice.source}")
+            _import_torch(choice.resolved.builder)
             self._loaded = known, models.load(choice, self.options.device, plan.spec.precision, self.options.threads)
         return self._loaded[1]
 
