@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from reportgen.errors import RenderError
 from reportgen.palettes import Colors
@@ -28,6 +30,17 @@ def write_png(pixels: Colors, path: Path) -> None:
         raise RenderError(f"{path.name} is there already and was not written by reportgen; give another name.")
     try:
         path.write_bytes(png(pixels))
+    except OSError as error:
+        raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
+
+
+def write_npz(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write named arrays as NumPy's .npz, over an older file as NumPy does. Raises RenderError where it cannot."""
+    import numpy as np
+
+    given: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    try:
+        np.savez_compressed(path, **given)
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
 
