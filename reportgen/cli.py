@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import signal
 import sys
@@ -29,6 +30,13 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(no_args_is_help=True, help="The store of what was computed: ls, gc, verify.")
 app.add_typer(cache_app, name="cache")
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="everything as JSON, for other programs")]
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def _version(wanted: bool) -> None:
@@ -139,12 +147,19 @@ def fetch(spec: SpecFile, cache: Cache = None) -> None:
 
 
 @app.command()
-def methods(name: Annotated[str, typer.Argument(help="one method", show_default=False)] = "") -> None:
+def methods(
+    name: Annotated[str, typer.Argument(help="one method", show_default=False)] = "", as_json: AsJson = False
+) -> None:
     """List the methods, or tell all about one: params, arrays, citation."""
     from dataclasses import fields
 
     from reportgen.methods import method, methods
 
+    if as_json:
+        from reportgen.catalogue import method_entry
+
+        _print_json(method_entry(method(name)) if name else [method_entry(one) for one in methods().values()])
+        return
     if not name:
         for entry in methods().values():
             typer.echo(f"{entry.name:14}{entry.scope:9}{entry.caption}")
@@ -162,16 +177,25 @@ def methods(name: Annotated[str, typer.Argument(help="one method", show_default=
 def nets(
     arch: Annotated[str, typer.Argument(help="one architecture", show_default=False)] = "",
     weights: Annotated[str, typer.Option(help="enum name, file or random (default: embedded or random)")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """List the architectures, or print the layers and stages of one."""
     from reportgen.nets import load_net
-    from reportgen.nets.archs import known_archs
+    from reportgen.nets.archs import known_archs, origin
 
     if not arch:
-        typer.echo("\n".join(known_archs()))
+        if as_json:
+            _print_json([{"arch": name, "origin": origin(name)} for name in known_archs()])
+        else:
+            typer.echo("\n".join(known_archs()))
         return
     default = None if arch.endswith("_mini") else "random"
     card = load_net(arch, weights=weights or default, device="cpu").card
+    if as_json:
+        from reportgen.catalogue import net_entry
+
+        _print_json(net_entry(card))
+        return
     typer.echo(f"{card.arch}: {card.parameters:,} parameters, {card.flops / 1e9:.2f} GFLOPs, depth {card.depth}")
     for stage, layer in {**card.stages, **card.aliases}.items():
         typer.echo(f"  {stage:12} = {layer}")

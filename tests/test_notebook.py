@@ -119,7 +119,7 @@ def test_a_table_shows_as_a_table_and_as_lines(net, capsys):
     artifact = reportgen.compute("architecture", net)
     assert list(parsed(artifact._repr_html_()).iter(f"{SPACE}table"))
     artifact.show("facts")
-    assert f"{net.card.parameters:,}" in capsys.readouterr().out
+    assert f"{net.card.parameters / 1e6:.2f} million" in capsys.readouterr().out
 
 
 def test_a_terminal_gets_the_picture(net, picture, monkeypatch):

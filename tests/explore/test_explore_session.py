@@ -138,7 +138,7 @@ def test_tables_are_told_as_text_and_other_panels_by_name(talk):
     assert tables
     hear(talk, f"show {tables[0]}")
     assert talk.complaints == []
-    assert "conv1" in "\n".join(talk.said)
+    assert "18 layers with weights" in "\n".join(talk.said)
 
 
 def test_a_damaged_store_is_made_good(talk, store):
