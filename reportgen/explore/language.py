@@ -146,8 +146,8 @@ def _draw(state: State, name: str, rest: str) -> Step:
     after = _assigned(replace(state, method=name), method, rest) if rest else replace(state, method=name)
     lacking = {"image": "image", "dataset": "dataset"}.get(method.scope)
     if lacking and not getattr(after, lacking):
-        command = {"image": "image FILE", "dataset": "data SOURCE"}[lacking]
-        raise MethodError(f"{method.title} looks at a {lacking}, and none is chosen: `{command}` chooses one.")
+        what, command = {"image": ("a picture", "image FILE"), "dataset": ("a data set", "data SOURCE")}[lacking]
+        raise MethodError(f"{method.title} looks at {what}, and none is chosen: `{command}` chooses one.")
     return Step(after, do=Draw(section(after, method)))
 
 

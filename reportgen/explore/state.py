@@ -12,6 +12,7 @@ from typing import Any
 from reportgen.records import Card, Method
 
 Entry = Mapping[str, Any]  # a model, image, data set or section as a spec has it
+OF_IMAGES = ("images:", "patches:")  # data sets that are made of the spec's own images
 PATHS = {"models": ("arch", "weights", "classes"), "images": ("source",), "datasets": ("source", "labels")}
 
 
@@ -86,6 +87,8 @@ def document(
         "images": [name for one in sections for name in one.get("images", ())],
         "datasets": [one["dataset"] for one in sections if "dataset" in one],
     }
+    if any(state.datasets[name]["source"] in OF_IMAGES for name in used["datasets"]):
+        used["images"] += list(state.images)
     made: dict[str, Any] = {"title": "Explored at the terminal"}
     for kind, names in used.items():
         if names:

@@ -182,6 +182,13 @@ def test_the_spec_holds_what_was_shown_with_paths_seen_from_its_folder(state):
     assert with_weights["models"] == {"vgg16-2": {"arch": "vgg16", "weights": "../runs/a.pth"}}
 
 
+def test_a_data_set_of_the_specs_own_images_brings_them_all(state):
+    step = take(after(state, "image dog.jpg label=dog", "data images:"), "accuracy")
+    made = document(step.state, (step.do.section,), state.folder)
+    assert made["datasets"] == {"images": {"source": "images:"}}
+    assert list(made["images"]) == ["chelsea", "dog"]
+
+
 def test_what_was_drawn_twice_stands_once_and_what_is_dropped_not_at_all(state):
     for line in ("saliency", "deconvnet", "saliency"):
         step = take(state, line)
