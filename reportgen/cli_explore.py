@@ -82,15 +82,15 @@ def _screen(pictures: str, sitting: bool) -> Screen:
     """What the session shows, on this terminal or in this pipe."""
     from reportgen.explore.loop import Screen
     from reportgen.explore.pictures import WAYS, shown
-    from reportgen.explore.terminal import best_way, size
+    from reportgen.explore.terminal import best_way, room
 
     if pictures != "auto" and pictures not in WAYS:
         raise SpecError(f"--pictures {pictures}: no such way. {nearest(pictures, ['auto', *WAYS])}")
     way: Any = best_way(os.environ, sys.stdin, sys.stdout) if pictures == "auto" else pictures
 
     def show(pixels: Any) -> None:
-        columns, cell = size(sys.stdout)
-        sys.stdout.write(shown(pixels, way, max(8, min(columns - 1, 120)), cell))
+        columns, cell = room(sys.stdout, *pixels.shape[:2])
+        sys.stdout.write(shown(pixels, way, columns, cell))
         sys.stdout.flush()
 
     return Screen(typer.echo, _complain, show, _watch, patient=sitting)

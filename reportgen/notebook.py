@@ -78,12 +78,12 @@ def show(artifact: Artifact, panel: str = "") -> None:
         shown_by.display(shown_by.HTML(_panel_html(seen)))
         return
     from reportgen.explore.pictures import shown
-    from reportgen.explore.terminal import best_way, size
+    from reportgen.explore.terminal import best_way, room
 
     if seen.pixels is not None:
-        columns, cell = size(sys.stdout)
+        columns, cell = room(sys.stdout, *seen.pixels.shape[:2])
         way = best_way(os.environ, sys.stdin, sys.stdout)
-        sys.stdout.write(shown(seen.pixels, way, max(8, min(columns - 1, 120)), cell))
+        sys.stdout.write(shown(seen.pixels, way, columns, cell))
     rows = (seen.panel.columns, *seen.panel.rows) if seen.panel.rows else ()
     lines = [f"{seen.panel.title}. {seen.panel.alt}", *("  ".join(_text(value) for value in row) for row in rows)]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from reportgen.explore.pictures import CELL, Way
 
 _KITTY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"  # as kitty's own documentation asks
 _ATTRIBUTES = "\x1b[c"  # which nearly every terminal answers: the end of waiting
+MOST_COLUMNS = 120  # of a picture: enough to see what there is
 WAIT = 1.0  # seconds for an answer: a line to the other side of the world and back
 
 
@@ -86,17 +87,23 @@ def ask(source: Any, target: Any, question: str, wait: float = WAIT) -> str:
     return reply.decode("ascii", "replace")
 
 
-def size(target: Any) -> tuple[int, tuple[int, int]]:
-    """Columns of the terminal, and the pixels of a character."""
+def room(target: Any, height: int, width: int) -> tuple[int, tuple[int, int]]:
+    """How many columns a picture of this height and width may take, so that it is seen whole; a character's pixels."""
+    columns, rows, cell = _size(target)
+    whole = (rows - 3) * cell[1] * width // (max(1, height) * cell[0])  # two lines of words and the prompt below it
+    return max(8, min(columns - 1, MOST_COLUMNS, whole)), cell
+
+
+def _size(target: Any) -> tuple[int, int, tuple[int, int]]:
+    """Columns and rows of the terminal, and the pixels of a character."""
     try:
         import fcntl
         import struct
         import termios
 
-        rows, columns, width, height = struct.unpack(
-            "HHHH", fcntl.ioctl(target.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
-        )
+        told = fcntl.ioctl(target.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
+        rows, columns, width, height = struct.unpack("HHHH", told)
     except (ImportError, OSError, ValueError):
-        return 80, CELL
+        return 80, 24, CELL
     cell = (width // columns, height // rows) if columns and rows and width and height else CELL
-    return columns or 80, cell if min(cell) else CELL
+    return columns or 80, rows or 24, cell if min(cell) else CELL

@@ -156,3 +156,11 @@ def test_an_answer_tells_kitty_from_sixel_from_neither(reply, way):
 
 def test_a_pipe_gets_no_picture():
     assert terminal.best_way({"TERM": "xterm-kitty"}, io.StringIO(), io.StringIO()) == "none"
+
+
+def test_a_picture_is_seen_whole():
+    """Where the terminal does not say, it has 80 columns and 24 rows; a character is twice as high as wide."""
+    pipe = io.StringIO()
+    assert terminal.room(pipe, 448, 448)[0] == 42  # 21 of 24 rows
+    assert terminal.room(pipe, 100, 448)[0] == 79
+    assert terminal.room(pipe, 9000, 10)[0] == 8
