@@ -160,17 +160,18 @@ def methods(name: Annotated[str, typer.Argument(help="one method", show_default=
 
 @app.command()
 def nets(
-    arch: Annotated[str, typer.Argument(help="one architecture", show_default=False)] = "",
+    arch: Annotated[str, typer.Argument(help="one architecture, or a model file", show_default=False)] = "",
     weights: Annotated[str, typer.Option(help="enum name, file or random (default: embedded or random)")] = "",
 ) -> None:
     """List the architectures, or print the layers and stages of one."""
     from reportgen.nets import load_net
     from reportgen.nets.archs import known_archs
+    from reportgen.nets.files import is_file
 
     if not arch:
         typer.echo("\n".join(known_archs()))
         return
-    default = None if arch.endswith("_mini") else "random"
+    default = None if arch.endswith("_mini") or is_file(arch) else "random"
     card = load_net(arch, weights=weights or default, device="cpu").card
     typer.echo(f"{card.arch}: {card.parameters:,} parameters, {card.flops / 1e9:.2f} GFLOPs, depth {card.depth}")
     for stage, layer in {**card.stages, **card.aliases}.items():

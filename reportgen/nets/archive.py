@@ -45,7 +45,8 @@ class Archive:
                 f"name once; this has {len(infos)} entries under {len(tops)} names at the top."
             )
 
-    def __contains__(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether there is an entry of this name."""
         return name in self.entries
 
     def read(self, name: str, most: int | None = None) -> bytes:
@@ -58,4 +59,6 @@ class Archive:
         try:
             return self.zip.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise ModelError(f"The model file {self.path} is damaged: its entry {name!r} cannot be read ({error}).") from error
+            raise ModelError(
+                f"The model file {self.path} is damaged: its entry {name!r} cannot be read ({error})."
+            ) from error

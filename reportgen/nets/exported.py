@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reportgen.errors import ModelError
 from reportgen.nets.archive import MOST_TEXT, Archive
@@ -20,6 +20,8 @@ from reportgen.nets.program import Operation, Program, Scope, Value, Weight, in_
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_Made = TypeVar("_Made")
 
 # PyTorch's numbers for types of tensors, as its schema has them
 _TYPES = {
@@ -50,7 +52,7 @@ def read(path: Path, data: bytes) -> Program:
     return _guarded(path, lambda: _program(path, Archive(path, data)))
 
 
-def _guarded(path: Path, what: Any) -> Any:
+def _guarded(path: Path, what: Callable[[], _Made]) -> _Made:
     try:
         return what()
     except ModelError:
@@ -63,7 +65,7 @@ def _guarded(path: Path, what: Any) -> Any:
 
 
 def _graph(archive: Archive) -> dict[str, Any]:
-    if "models/model.json" not in archive:
+    if not archive.has("models/model.json"):
         raise ModelError(
             f"The model file {archive.path} is no program of torch.export, or one of a PyTorch before 2.9: it has no "
             "models/model.json. Load it with the PyTorch that wrote it, and save it again with a later one."
@@ -80,7 +82,9 @@ def _shape(module: Mapping[str, Any], path: Path) -> tuple[int | None, ...]:
 def _input(module: Mapping[str, Any], path: Path) -> str:
     own = [spec["user_input"] for spec in module["signature"]["input_specs"] if "user_input" in spec]
     if len(own) != 1 or "as_tensor" not in own[0]["arg"]:
-        raise ModelError(f"The program {path} takes {len(own)} inputs; one batch of pictures, N x 3 x H x W, is wanted.")
+        raise ModelError(
+            f"The program {path} takes {len(own)} inputs; one batch of pictures, N x 3 x H x W, is wanted."
+        )
     name: str = own[0]["arg"]["as_tensor"]["name"]
     return name
 
@@ -97,9 +101,7 @@ def _program(path: Path, archive: Archive) -> Program:
     tensors = _tensors(archive, {weight.name for weight in names.values()})
     kinds = [_stack(node)[0].kind for node in nodes if _stack(node)]
     batch = _shape(module, path)[0]
-    return Program(
-        operations, tensors, trained, _input(module, path), output, kinds[0] if kinds else "Program", batch
-    )
+    return Program(operations, tensors, trained, _input(module, path), output, kinds[0] if kinds else "Program", batch)
 
 
 def _weights(module: Mapping[str, Any], path: Path) -> tuple[dict[str, Weight], frozenset[str]]:
@@ -109,7 +111,9 @@ def _weights(module: Mapping[str, Any], path: Path) -> tuple[dict[str, Weight], 
         (kind, said), *_ = spec.items()
         if kind == "user_input":
             continue
-        key = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}.get(kind)
+        key = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}.get(
+            kind
+        )
         if key is None:
             raise ModelError(f"The program {path} was refused: it holds a {kind[:40]}, and only tensors are opened.")
         names[said["arg"]["name"]] = Weight(said[key])
@@ -180,7 +184,7 @@ def _tensors(archive: Archive, wanted: set[str]) -> dict[str, Tensor]:
     told: dict[str, Any] = {}
     for kind in ("weights", "constants"):
         name = f"data/{kind}/model_{kind}_config.json"
-        if name in archive:
+        if archive.has(name):
             entries = json.loads(archive.read(name, MOST_TEXT))["config"]
             told |= {key: (f"data/{kind}/{entry['path_name']}", entry) for key, entry in entries.items()}
     if missing := sorted(wanted - set(told)):
@@ -192,18 +196,21 @@ def _tensor(archive: Archive, key: str, name: str, entry: Mapping[str, Any]) -> 
     import torch
 
     if entry.get("use_pickle"):
-        raise ModelError(f"The program {archive.path} was refused: its tensor {key!r} is a pickle, which could run code.")
+        raise ModelError(
+            f"The program {archive.path} was refused: its tensor {key!r} is a pickle, which could run code."
+        )
     meta = entry["tensor_meta"]
     sizes, strides = ([int(side["as_int"]) for side in meta[which]] for which in ("sizes", "strides"))
     kind: torch.dtype = getattr(torch, _TYPES[meta["dtype"]])
     raw = bytearray(archive.read(name))
     start = int(meta["storage_offset"]["as_int"])
+    count: int = math.prod(sizes)
     last = start + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if min([*sizes, *strides, start, 0]) < 0 or (math.prod(sizes) and (last + 1) * kind.itemsize > len(raw)):
+    if min([*sizes, *strides, start, 0]) < 0 or (count and (last + 1) * kind.itemsize > len(raw)):
         raise ModelError(
             f"The program {archive.path} is damaged: the tensor {key!r} of {' x '.join(map(str, sizes))} is to lie in "
             f"{len(raw):,} bytes."
         )
-    if not math.prod(sizes):
+    if not count:
         return torch.empty(sizes, dtype=kind)
     return torch.frombuffer(raw, dtype=kind).as_strided(sizes, strides, start).clone()

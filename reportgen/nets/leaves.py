@@ -31,9 +31,13 @@ def _conv(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module | 
     if not isinstance(args["weight"], Weight) or not isinstance(args["bias"], Weight | None):
         return None
     weight, groups = tensor(args["weight"].name), args["groups"]
-    sizes = {key: value if isinstance(value, str) else _pair(value) for key, value in args.items() if key in _WINDOW}
+    sizes: dict[str, Any] = {
+        key: value if isinstance(value, str) else _pair(value) for key, value in args.items() if key in _WINDOW
+    }
     with torch.device("meta"):
-        layer = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], weight.shape[2:], **sizes, groups=groups, bias=False)
+        layer = nn.Conv2d(
+            weight.shape[1] * groups, weight.shape[0], _pair(weight.shape[2:]), **sizes, groups=groups, bias=False
+        )
     return _with(layer, tensor, weight=args["weight"], bias=args["bias"])
 
 

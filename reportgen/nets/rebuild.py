@@ -83,7 +83,9 @@ def rebuild(program: Program, source: str) -> nn.Module:
         if not known(operation.target):
             raise refused(operation.target, source)
     try:
-        net = _Builder(program).block(list(program.operations), 0, "", program.kind, (program.input,), (program.output,))
+        net = _Builder(program).block(
+            list(program.operations), 0, "", program.kind, (program.input,), (program.output,)
+        )
     except ModelError:
         raise
     except Exception as error:  # whatever torch makes of arguments that no exporter writes
@@ -110,7 +112,13 @@ class _Builder:
         return self.held[name]
 
     def block(
-        self, parts: list[Operation], depth: int, path: str, kind: str, inputs: tuple[str, ...], outputs: tuple[str, ...]
+        self,
+        parts: list[Operation],
+        depth: int,
+        path: str,
+        kind: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
     ) -> Block:
         """The block of these operations, whose scopes down to `depth` are its own."""
         made = _named(kind)(inputs, outputs)
