@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reportgen.errors import ModelError
 from reportgen.nets.program import Operation, Weight
 
 _Tensors = Callable[[str], Tensor]
@@ -46,8 +45,6 @@ _WINDOW = ("stride", "padding", "dilation")
 
 def _batch_norm(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module | None:
     names = ("weight", "bias", "running_mean", "running_var")
-    if args["training"]:
-        raise ModelError("The model file was written in training mode: call .eval() before exporting the net.")
     if not all(isinstance(args[name], Weight | None) for name in names):
         return None
     if args["running_mean"] is None or args["running_var"] is None:

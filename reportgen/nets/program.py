@@ -112,6 +112,10 @@ def in_order(target: str, given: Mapping[str, Any], source: str) -> tuple[tuple[
             f"The model file {source} asks for {target} with a {typed[0]} of its own; a net is rebuilt for any number "
             "type and device, so that cannot be kept."
         )
+    if given.get("training") is True or given.get("train") is True:
+        raise ModelError(
+            f"The model file {source} was written in training mode: call .eval() before exporting the net."
+        )
     plain = tuple(given.get(e.name, e.default_value) for e in entries if not e.kwarg_only)
     return plain, {e.name: given[e.name] for e in entries if e.kwarg_only and given.get(e.name) is not None}
 

@@ -82,6 +82,7 @@ def rebuild(program: Program, source: str) -> nn.Module:
     for operation in program.operations:
         if not known(operation.target):
             raise refused(operation.target, source)
+    _check_values(program, source)
     try:
         net = _Builder(program).block(
             list(program.operations), 0, "", program.kind, (program.input,), (program.output,)
@@ -94,6 +95,19 @@ def rebuild(program: Program, source: str) -> nn.Module:
             f"({type(error).__name__}: {str(error)[:200]})."
         ) from error
     return net.eval().requires_grad_(False)
+
+
+def _check_values(program: Program, source: str) -> None:
+    """Raise ModelError where a value is read that nothing has made, or made twice."""
+    made = {program.input}
+    for op in program.operations:
+        if lacking := [name for name in _reads(op.args) if name not in made]:
+            raise ModelError(f"The model file {source} is damaged: {op.name[:80]!r} reads {lacking[0][:80]!r}, not made.")
+        if not op.makes or made & set(op.makes):
+            raise ModelError(f"The model file {source} is damaged: {op.name[:80]!r} makes no value of its own.")
+        made |= set(op.makes)
+    if program.output not in made:
+        raise ModelError(f"The model file {source} is damaged: nothing makes its output {program.output[:80]!r}.")
 
 
 @dataclass

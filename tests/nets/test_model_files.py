@@ -114,5 +114,5 @@ def test_weights_beside_a_model_file_are_refused(tmp_path):
 def test_a_program_exported_in_training_mode_is_refused(tmp_path):
     module = tiny.residual().train()
     torch.export.save(torch.export.export(module, (model_files.picture_batch(2),)), tmp_path / "net.pt2")
-    with pytest.raises(ModelError, match="in training mode: call .eval"):
+    with pytest.raises(ModelError, match="written in training mode"):
         load_net(str(tmp_path / "net.pt2"), device="cpu")
