@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from reportgen.errors import ModelError, nearest
 from reportgen.keys import canonical
 from reportgen.nets import timm_nets
-from reportgen.nets.files import is_file
+from reportgen.nets.files import UNREAD, is_file, unread
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +60,8 @@ def origin(arch: str) -> Origin:
         return "timm"
     if ":" in arch:
         return "code"
+    if arch.lower().endswith(UNREAD):
+        raise unread(arch)
     raise ModelError(f"There is no net called {arch!r}. {nearest(arch, known_archs())}")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
 from reportgen.nets.tensors import file_status, read_memo, write_memo
@@ -14,9 +15,9 @@ from reportgen.nets.tensors import file_status, read_memo, write_memo
 if TYPE_CHECKING:
     from torch import nn
 
-    from reportgen.nets.program import Program
-
 BUILDERS = {".pt2": "torch.export", ".onnx": "onnx"}  # ending -> what the file holds, for keys
+UNREAD = (".pt", ".pth", ".ts", ".torchscript", ".h5", ".keras")  # endings people may try
+_READERS = {".pt2": "exported", ".onnx": "onnx_files"}  # modules here
 REBUILT = 1  # bump when a file makes another net than before
 _MARGIN = 256 / 224  # of the picture around the crop, as torchvision has it
 GUESSED_SIZE = 224
@@ -36,19 +37,34 @@ def is_file(arch: str) -> bool:
     return arch.lower().endswith(tuple(BUILDERS))
 
 
+def unread(arch: str) -> ModelError:
+    """The error for model files of other formats."""
+    return ModelError(
+        f"{arch} is no model file that reportgen opens; those end in {', '.join(BUILDERS)}. TorchScript (.pt) is not "
+        "opened: loading one runs the __setstate__ of its modules, which can write files, and hooks do not reach into "
+        "its modules. Export the net with torch.export.save instead, or name the arch that built it, with the file as "
+        "weights where it is a state dict."
+    )
+
+
 def describe_file(path: Path, memo_dir: Path | None) -> ModelFile:
     """The digest and input size of a model file; remembered by path, size, time of change and inode."""
-    status = file_status(path)
     place, suffix = str(path.resolve()), path.suffix.lower()
-    identity = [place, status.st_size, status.st_mtime_ns, status.st_ino]
+    identity = _identity(path)
     note = memo_dir / "files" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json" if memo_dir else None
     builder = f"{BUILDERS[suffix]} {REBUILT}"
     known = read_memo(note)
-    if known.get("file") == identity and known.get("builder") == builder:
+    same = known.get("file") == identity and known.get("builder") == builder
+    if same and all(_identity(path.parent / name) == then for name, then in known["beside"].items()):
         return ModelFile(known["digest"], builder, known["size"])
     data = path.read_bytes()
-    found = ModelFile(hashlib.sha256(data).hexdigest(), builder, _side(path, _input_shape(path, data)))
-    write_memo(note, {"file": identity, "builder": builder, "digest": found.digest, "size": found.size})
+    whole, size = hashlib.sha256(data), _side(path, _reader(path).input_shape(path, data))
+    others = _beside(path, data)
+    for other in others:
+        whole.update(other.read_bytes())
+    found = ModelFile(whole.hexdigest(), builder, size)
+    told = {"digest": found.digest, "size": size, "beside": {other.name: _identity(other) for other in others}}
+    write_memo(note, {"file": identity, "builder": builder, **told})
     return found
 
 
@@ -57,7 +73,7 @@ def open_file(path: Path) -> nn.Module:
     from reportgen.nets.rebuild import rebuild
 
     file_status(path)
-    return rebuild(_program(path, path.read_bytes()), path.name)
+    return rebuild(_reader(path).read(path, path.read_bytes()), path.name)
 
 
 def resize_for(size: int) -> int:
@@ -74,16 +90,21 @@ def check_arguments(arch: str, weights: object, kwargs: Mapping[str, object]) ->
         )
 
 
-def _input_shape(path: Path, data: bytes) -> tuple[int | None, ...] | None:
-    from reportgen.nets import exported
+def _reader(path: Path) -> Any:
+    """The module that reads files of this ending: input_shape(path, data) and read(path, data)."""
+    return import_module(f"reportgen.nets.{_READERS[path.suffix.lower()]}")
 
-    return exported.input_shape(path, data)
+
+def _beside(path: Path, data: bytes) -> list[Path]:
+    """Other files that the net's tensors lie in."""
+    reader = _reader(path)
+    found: list[Path] = reader.beside(path, data) if hasattr(reader, "beside") else []
+    return found
 
 
-def _program(path: Path, data: bytes) -> Program:
-    from reportgen.nets import exported
-
-    return exported.read(path, data)
+def _identity(path: Path) -> list[Any]:
+    status = file_status(path)
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def _side(path: Path, shape: tuple[int | None, ...] | None) -> int | None:

@@ -102,7 +102,9 @@ def _check_values(program: Program, source: str) -> None:
     made = {program.input}
     for op in program.operations:
         if lacking := [name for name in _reads(op.args) if name not in made]:
-            raise ModelError(f"The model file {source} is damaged: {op.name[:80]!r} reads {lacking[0][:80]!r}, not made.")
+            raise ModelError(
+                f"The model file {source} is damaged: {op.name[:80]!r} reads {lacking[0][:80]!r}, not made."
+            )
         if not op.makes or made & set(op.makes):
             raise ModelError(f"The model file {source} is damaged: {op.name[:80]!r} makes no value of its own.")
         made |= set(op.makes)
