@@ -94,6 +94,8 @@ def check_files(spec: Spec, decode: bool = False) -> list[str]:
     base = spec.path.parent
     problems = []
     for name, model in spec.models.items():
+        if is_path(model.arch, ("arch",)) and not (base / model.arch).is_file():
+            problems.append(f"{spec.place('models', name, 'arch')}: there is no model file {model.arch}.")
         if model.weights and is_path(model.weights, ("weights",)) and not (base / model.weights).is_file():
             where = spec.place("models", name, "weights")
             problems.append(f"{where}: there is no weights file {model.weights}.")

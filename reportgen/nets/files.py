@@ -95,8 +95,12 @@ def _reader(path: Path) -> Any:
     return import_module(f"reportgen.nets.{_READERS[path.suffix.lower()]}")
 
 
+def companions(path: Path) -> list[Path]:
+    """The files that hold tensors of a model file, as ONNX may have them."""
+    return _beside(path, path.read_bytes())
+
+
 def _beside(path: Path, data: bytes) -> list[Path]:
-    """Other files that the net's tensors lie in."""
     reader = _reader(path)
     found: list[Path] = reader.beside(path, data) if hasattr(reader, "beside") else []
     return found

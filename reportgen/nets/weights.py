@@ -80,7 +80,8 @@ def resolve(
         made_by = archs.builder(arch, arguments)
         source, recipe = f"random, seed {seed}", random_digest(made_by, num_classes, seed)
         view = _default_view(arch)
-        return Resolved(arch, made_by, kind, None, recipe, source, seed, arguments, num_classes, view, ())
+        basis = _basis(arch, {}) if archs.origin(arch) == "timm" else {}  # nobody trained it: any view is as good
+        return Resolved(arch, made_by, kind, None, recipe, source, seed, arguments, num_classes, view, (), basis=basis)
     if kind == "hub":
         return _hub(arch, weights, arguments, num_classes, memo_dir)
     path = _embedded(arch) if kind == "embedded" else (base or Path()) / str(weights)

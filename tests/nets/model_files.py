@@ -33,11 +33,12 @@ def module(arch):
 
 
 def _lively(net):
-    """The net with batch norms that scale and shift: fresh residual blocks would give nothing."""
+    """The net with biases, and batch norms that scale and shift: exporters leave out what is zero in a fresh net."""
     for child in net.modules():
+        if getattr(child, "bias", None) is not None:
+            torch.nn.init.normal_(child.bias, std=0.1)
         if isinstance(child, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(child.weight, 0.5, 1.5)
-            torch.nn.init.normal_(child.bias, std=0.1)
     return net
 
 

@@ -1,5 +1,6 @@
 """Nets in files of other formats: the same net as from a state dict, whatever it is looked at with."""
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -13,6 +14,7 @@ from reportgen.images import view
 from reportgen.nets import onnx_files, timm_nets, views
 from reportgen.nets.weights import resolve
 from reportgen.records import Preprocess
+from reportgen.spec import check_files, read_spec
 from tests import tiny
 from tests.families import cosine
 from tests.nets import model_files
@@ -206,3 +208,28 @@ def test_named_preprocessing_is_that_of_the_frameworks():
         views.view_of(own, "kaffe", {})
     with pytest.raises(ModelError, match="order must be rgb or bgr"):
         views.view_of(own, {"order": "grb"}, {})
+
+
+def test_a_report_on_a_model_file_says_what_was_read_and_what_is_a_guess(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPORTGEN_CACHE", str(tmp_path / "cache"))
+    model_files.export_pt2("resnet_mini", tmp_path / "mine.pt2")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "title: A file\nmodels: {mine: {arch: mine.pt2}, other: {arch: mine.pt2, preprocess: caffe}}\n"
+        "images: {cat: {source: 'skimage:chelsea'}}\n"
+        "sections: [{id: saliency, title: Saliency, method: saliency}]\n"
+    )
+    assert check_files(read_spec(spec)) == []
+    reportgen.build(spec, out=tmp_path / "out")
+    page, other = ((tmp_path / "out" / "net" / f"{name}.html").read_text() for name in ("mine", "other"))
+    assert "64 × 64 pixels (read from the file)" in page
+    assert "(a guess: the file does not say)" in page
+    assert "the net was made for BGR" in other
+    assert "a guess" not in other
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {cell["status"] for cell in report["cells"]} == {"ok"}
+    assert len({cell["key"] for cell in report["cells"] if cell["method"] == "saliency"}) == 2
+    (tmp_path / "mine.pt2").unlink()
+    assert [line.partition(": ")[2] for line in check_files(read_spec(spec))] == [
+        "there is no model file mine.pt2."
+    ] * 2
