@@ -101,7 +101,7 @@ def _missing_net(spec: Spec, name: str) -> Iterator[str]:
 def check_files(spec: Spec, decode: bool = False) -> list[str]:
     """What is wrong with the files a spec names, one line each; with `decode` every photo is opened as well."""
     base = spec.path.parent
-    problems = []
+    problems: list[str] = []
     for name, model in spec.models.items():
         problems += _missing_net(spec, name)
         if isinstance(model.classes, Path) and not model.classes.is_file():
