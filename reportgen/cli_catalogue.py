@@ -43,13 +43,14 @@ def methods(
 
 
 def nets(
-    arch: Annotated[str, typer.Argument(help="one architecture", show_default=False)] = "",
+    arch: Annotated[str, typer.Argument(help="one architecture, or a model file", show_default=False)] = "",
     weights: Annotated[str, typer.Option(help="enum name, file or random (default: embedded or random)")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the architectures, or print the layers and stages of one."""
     from reportgen.nets import load_net
     from reportgen.nets.archs import known_archs, origin
+    from reportgen.nets.files import is_file
 
     if not arch:
         if as_json:
@@ -57,7 +58,7 @@ def nets(
         else:
             typer.echo("\n".join(known_archs()))
         return
-    default = None if arch.endswith("_mini") else "random"
+    default = None if arch.endswith("_mini") or is_file(arch) else "random"
     card = load_net(arch, weights=weights or default, device="cpu").card
     if as_json:
         from reportgen.catalogue import net_entry

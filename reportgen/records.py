@@ -43,6 +43,7 @@ class Preprocess:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"  # always with antialiasing, on 8-bit pixels
+    order: Literal["rgb", "bgr"] = "rgb"  # what the net was made for; a loaded net takes RGB, as mean and std are
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Card:
     rectified: bool  # has rectifications (ReLU) and no other activation function before the logits
     facts: Facts = field(default_factory=Facts)
     numbers: Mapping[str, float] = field(default_factory=dict)  # measured by us, such as the mini nets' top1
+    basis: Mapping[str, str] = field(default_factory=dict)  # where size and colours of `preprocess` come from
 
     def resolve(self, name: str) -> Layer:
         """The layer of a module path, an alias or a stage.
