@@ -231,7 +231,7 @@ def stored(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Bl
     untrained = any(choice.course is not None and choice.course.missing for choice in plan.models.values())
     if untrained or any(c.id not in plan.excluded and store.get(c.key) is None for c in plan.cells):
         return None
-    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    report = report_of(plan, fill_plan(plan, store, options, Quiet()), store)
     return report, make_blocks(report)
 
 
