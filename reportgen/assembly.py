@@ -183,7 +183,7 @@ def _publish(
     from reportgen.pages import make_blocks
     from reportgen.site import write_site
 
-    report = _report(plan, filled, store)
+    report = report_of(plan, filled, store)
     findings: list[str] = []
     try:
         with new_folder(folder) as fresh, beside(plan.spec.path):
@@ -202,7 +202,8 @@ def _publish(
     return tuple(findings)
 
 
-def _report(plan: Plan, filled: tuple[Filled, ...], store: Store) -> Report:
+def report_of(plan: Plan, filled: tuple[Filled, ...], store: Store) -> Report:
+    """The report of a plan whose cells are filled, ready to be drawn."""
     from reportgen.report import Report
 
     shown = tuple(f for f in filled if f.cell.section)
@@ -215,7 +216,7 @@ def redrawn(path: Path, store: Store, options: Options) -> tuple[Report, tuple[B
     from reportgen.pages import make_blocks
 
     plan = prepare(read_spec(path), store, options)
-    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    report = report_of(plan, fill_plan(plan, store, options, Quiet()), store)
     return report, make_blocks(report)
 
 
@@ -230,7 +231,7 @@ def stored(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Bl
     untrained = any(choice.course is not None and choice.course.missing for choice in plan.models.values())
     if untrained or any(c.id not in plan.excluded and store.get(c.key) is None for c in plan.cells):
         return None
-    report = _report(plan, fill_plan(plan, store, options, Quiet()), store)
+    report = report_of(plan, fill_plan(plan, store, options, Quiet()), store)
     return report, make_blocks(report)
 
 

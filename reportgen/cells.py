@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen import keys, patterns
 from reportgen.errors import MethodError
-from reportgen.records import Artifact, Card, Method, Precision
+from reportgen.records import Artifact, Card, Method, Precision, Preprocess
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def key_document(
             "builder": card.builder,
             "weights": card.weights,
             "classes": keys.digest(card.classes),
-            "preprocess": {**asdict(card.preprocess), "decoder": "pillow"},
+            "preprocess": _preprocessing(card.preprocess),
             # what a method prints about the net without running it
             "facts": keys.digest({"facts": card.facts, "numbers": card.numbers}),
         },
@@ -144,3 +144,9 @@ def from_bytes(data: bytes) -> dict[str, Any]:
 def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     """The items in their order, in pieces of at most `size`."""
     return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _preprocessing(view: Preprocess) -> dict[str, Any]:
+    """What a key says of the preprocessing: the order of channels only where it is not the usual one."""
+    said = {**asdict(view), "decoder": "pillow"}
+    return said if view.order != "rgb" else {key: value for key, value in said.items() if key != "order"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reportgen import cli_publish
+from reportgen import cli_catalogue, cli_explore, cli_publish
 from reportgen.cli_common import AllowCode, Cache, Device, Offline, SpecFile, Strict, Threads, progress, state, tell
 from reportgen.errors import Interrupted, ReportError, SpecError
 
@@ -139,49 +139,6 @@ def fetch(spec: SpecFile, cache: Cache = None) -> None:
 
 
 @app.command()
-def methods(name: Annotated[str, typer.Argument(help="one method", show_default=False)] = "") -> None:
-    """List the methods, or tell all about one: params, arrays, citation."""
-    from dataclasses import fields
-
-    from reportgen.methods import method, methods
-
-    if not name:
-        for entry in methods().values():
-            typer.echo(f"{entry.name:14}{entry.scope:9}{entry.caption}")
-        return
-    entry = method(name)
-    typer.echo(f"{entry.title} ({entry.name}, version {entry.version}; per {entry.scope}; {entry.citation})\n")
-    typer.echo(entry.doc.strip() + "\n")
-    for field in fields(entry.params):
-        typer.echo(f"  {field.name} = {field.default!r}: {field.metadata.get('doc', '')}")
-    for array, axes in entry.arrays.items():
-        typer.echo(f"  array {array}: {axes}")
-
-
-@app.command()
-def nets(
-    arch: Annotated[str, typer.Argument(help="one architecture", show_default=False)] = "",
-    weights: Annotated[str, typer.Option(help="enum name, file or random (default: embedded or random)")] = "",
-) -> None:
-    """List the architectures, or print the layers and stages of one."""
-    from reportgen.nets import load_net
-    from reportgen.nets.archs import known_archs
-
-    if not arch:
-        typer.echo("\n".join(known_archs()))
-        return
-    default = None if arch.endswith("_mini") else "random"
-    card = load_net(arch, weights=weights or default, device="cpu").card
-    typer.echo(f"{card.arch}: {card.parameters:,} parameters, {card.flops / 1e9:.2f} GFLOPs, depth {card.depth}")
-    for stage, layer in {**card.stages, **card.aliases}.items():
-        typer.echo(f"  {stage:12} = {layer}")
-    for entry in card.layers:
-        shape = " x ".join(str(side) for side in entry.shape)
-        field = "whole picture" if entry.field is None else f"field {entry.field[0]} x {entry.field[1]}"
-        typer.echo(f"  {entry.name:28}{entry.kind:20}{shape:18}{field}")
-
-
-@app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="a recipe, such as specs/zoo/resnet_mini.yaml", show_default=False)],
     data: Annotated[
@@ -259,7 +216,9 @@ def cache_verify(cache: Cache = None) -> None:
     raise typer.Exit(1 if damaged else 0)
 
 
+cli_catalogue.add_to(app)
 cli_publish.add_to(app)
+app.command()(cli_explore.explore)
 
 
 def main() -> NoReturn:

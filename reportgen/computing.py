@@ -15,7 +15,7 @@ from reportgen.keys import digest
 from reportgen.methods import methods
 from reportgen.nets.shipped import shipped
 from reportgen.passes import Job, scan
-from reportgen.records import Artifact, Input, Method, Net, Picture
+from reportgen.records import Artifact, Input, Method, Net, Origin, Picture
 from reportgen.spec_params import make_params
 from reportgen.store import Store
 
@@ -68,11 +68,11 @@ def compute(
     found = _method(method)
     filled = _params(found, net, params)
     if found.scope == "dataset":
-        return _over_dataset(found, net, pictures, filled, seed, store)
+        return _told(_over_dataset(found, net, pictures, filled, seed, store), found, net)
     labels = (label,) if isinstance(label, str) else tuple(label)
     many = isinstance(pictures, list | tuple)
     if found.scope == "training":
-        return _of_training(found, net, pictures, filled, seed, store)
+        return _told(_of_training(found, net, pictures, filled, seed, store), found, net)
     if found.scope == "net":
         given = [Input()]
     elif pictures is None:
@@ -84,9 +84,15 @@ def compute(
             placed = [{} for _ in listed]
         given = [Input(picture, labels, points=own) for picture, own in zip(listed, placed, strict=True)]
     if found.scope == "images":
-        return _set(found, net, given, filled, seed, store)
-    artifacts = [one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, filled, seed, store)]
+        return _told(_set(found, net, given, filled, seed, store), found, net)
+    made = [one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, filled, seed, store)]
+    artifacts = [_told(artifact, found, net, one.picture) for artifact, one in zip(made, given, strict=True)]
     return artifacts if many else artifacts[0]
+
+
+def _told(artifact: Artifact, method: Method, net: Net, picture: Picture | None = None) -> Artifact:
+    """The artifact with what it was made of, for those who want to see it."""
+    return replace(artifact, origin=Origin(method.name, picture, net.card.preprocess))
 
 
 def _over_dataset(method: Method, net: Net, data: Any, params: Any, seed: int, store: Store | None) -> Artifact:

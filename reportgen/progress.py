@@ -75,3 +75,45 @@ class Bar:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+class Said(Lines):
+    """What is being done as plain lines, and no counting: for one step of unknown length."""
+
+    def start(self, total: int) -> None:
+        """Nothing."""
+
+    def step(self, text: str) -> None:
+        """Nothing."""
+
+
+class Spinner:
+    """One step of unknown length: what is being done and for how long, on standard error; gone when it is done."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.task: Any = None
+
+    def say(self, text: str) -> None:
+        """Tell what is being done now."""
+        if self.bar is not None:
+            self.bar.update(self.task, description=text)
+
+    def start(self, total: int) -> None:
+        """Show it."""
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar.start()
+        self.task = self.bar.add_task("computing", total=None)
+
+    def step(self, text: str) -> None:
+        """One cell is done; the step is over when `stop` says so."""
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from reportgen.errors import ModelError, NotApplicable, nearest
 
 if TYPE_CHECKING:  # a build with nothing to do imports neither
+    from pathlib import Path
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -41,6 +43,7 @@ class Preprocess:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"  # always with antialiasing, on 8-bit pixels
+    order: Literal["rgb", "bgr"] = "rgb"  # what the net was made for; a loaded net takes RGB, as mean and std are
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Card:
     rectified: bool  # has rectifications (ReLU) and no other activation function before the logits
     facts: Facts = field(default_factory=Facts)
     numbers: Mapping[str, float] = field(default_factory=dict)  # measured by us, such as the mini nets' top1
+    basis: Mapping[str, str] = field(default_factory=dict)  # where size and colours of `preprocess` come from
 
     def resolve(self, name: str) -> Layer:
         """The layer of a module path, an alias or a stage.
@@ -141,6 +145,12 @@ class Net:
     card: Card
     device: str
     precision: Precision
+
+    def _repr_html_(self) -> str:
+        """What notebooks show of a net: its card."""
+        from reportgen import notebook
+
+        return notebook.net_html(self.card)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -176,6 +186,15 @@ class Net:
 # ------------------------------------------------------------------------------------------------------------- methods
 
 
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What an artifact of `reportgen.compute` was made of, so that it can show itself."""
+
+    method: str
+    picture: Picture | None  # as it was given; None where several were, or none
+    preprocess: Preprocess  # of the net
+
+
 @dataclass(frozen=True)
 class Artifact:
     """What a cell holds when filled: named arrays and numbers (anything JSON can hold)."""
@@ -184,6 +203,25 @@ class Artifact:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by method name, as in Method.beside
     row: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by net's name, as in Method.row
+    origin: Origin | None = field(default=None, repr=False, compare=False)  # of those that `reportgen.compute` gave
+
+    def show(self, panel: str = "") -> None:
+        """Show a panel, by default the one that stands for the method: in a notebook, else in the terminal."""
+        from reportgen import notebook
+
+        notebook.show(self, panel)
+
+    def save(self, path: str | Path, panel: str = "") -> None:
+        """Write a panel's picture (.png), or all arrays (.npz). Raises RenderError where that cannot be."""
+        from reportgen import notebook
+
+        notebook.save(self, path, panel)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show of an artifact: its panels and numbers."""
+        from reportgen import notebook
+
+        return notebook.artifact_html(self)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reportgen.nets.weights import Resolved
     from reportgen.spec import ModelSpec
 
-SCHEMA = "remembered-1"
+SCHEMA = "remembered-2"
 FOLDER = "models"  # of the store
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reportgen import images, keys
+from reportgen.nets.files import is_file
 from reportgen.pages import Block
 from reportgen.records import Array, Artifact, Card, Figure, Filled
 
@@ -85,10 +87,14 @@ def small(array: Array) -> Array:
     return half
 
 
+def _asked(arch: str) -> str:
+    return Path(arch).name if is_file(arch) else arch  # no path of the machine
+
+
 def _model(report: Report, name: str, card: Card) -> dict[str, Any]:
     return {
         "arch": card.arch,
-        "asked": report.spec.models[name].arch,
+        "asked": _asked(report.spec.models[name].arch),
         "fallback": name in report.fallbacks,
         "fallback_reason": report.fallbacks.get(name),
         "title": card.facts.title or card.arch,

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from reportgen.formulas import formula
+from reportgen.nets.views import words
 from reportgen.records import Card, Layer
 from reportgen.texts import grouped, percent, si
 
@@ -61,7 +62,8 @@ def card_facts(card: Card) -> list[tuple[str, str]]:
         ("Layers with weights", str(card.depth)),
         ("Parameters", grouped(card.parameters)),
         ("FLOPs per picture", si(card.flops)),
-        ("Input", f"{card.preprocess.size} × {card.preprocess.size} pixels"),
+        ("Input", f"{card.preprocess.size} × {card.preprocess.size} pixels{_from(card, 'size')}"),
+        ("Preprocessing", f"{words(card.preprocess)}{_from(card, 'colours')}"),
         ("Classes", str(len(card.classes))),
         ("Weights", card.weights_source),
         ("Digest of the weights", card.weights[:12]),
@@ -71,6 +73,10 @@ def card_facts(card: Card) -> list[tuple[str, str]]:
     if "top1" in card.numbers:
         found.append(("Top-1, our own test", percent(card.numbers["top1"])))
     return [(name, value) for name, value in found if value]
+
+
+def _from(card: Card, what: str) -> str:
+    return f" ({card.basis[what]})" if what in card.basis else ""
 
 
 def layer_table(card: Card) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,20 @@ def _fill(source: Source, section: dict[str, Any], scope: str, title: str, wants
         section["images"] = list(dict.fromkeys(members))
 
 
+def _missing_net(spec: Spec, name: str) -> Iterator[str]:
+    """What a model names as its file or its weights, and is not there."""
+    for key, what in (("arch", "model"), ("weights", "weights")):
+        file = getattr(spec.models[name], key)
+        if file and is_path(file, (key,)) and not (spec.path.parent / file).is_file():
+            yield f"{spec.place('models', name, key)}: there is no {what} file {file}."
+
+
 def check_files(spec: Spec, decode: bool = False) -> list[str]:
     """What is wrong with the files a spec names, one line each; with `decode` every photo is opened as well."""
     base = spec.path.parent
-    problems = []
+    problems: list[str] = []
     for name, model in spec.models.items():
-        if model.weights and is_path(model.weights, ("weights",)) and not (base / model.weights).is_file():
-            where = spec.place("models", name, "weights")
-            problems.append(f"{where}: there is no weights file {model.weights}.")
+        problems += _missing_net(spec, name)
         if isinstance(model.classes, Path) and not model.classes.is_file():
             where = spec.place("models", name, "classes")
             problems.append(f"{where}: there is no file of class names {model.classes.name}.")

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from reportgen.datasets import source_problem
 from reportgen.errors import nearest
 from reportgen.nets.archs import torchvision_archs
+from reportgen.nets.files import is_file
+from reportgen.nets.views import NAMED
 from reportgen.records import Method
 from reportgen.spec_models import (
     ID,
@@ -49,8 +51,11 @@ def check(source: Source, methods: Mapping[str, Method], archs: Iterable[str]) -
     """Add every problem of a spec to its source."""
     _check_shape(source, Spec, source.value, ())
     for name, model in source.named("models").items():
-        if isinstance(preprocess := model.get("preprocess"), dict):
-            _check_shape(source, PreprocessSpec, preprocess, ("models", name, "preprocess"))
+        preprocess, way = model.get("preprocess"), ("models", name, "preprocess")
+        if isinstance(preprocess, dict):
+            _check_shape(source, PreprocessSpec, preprocess, way)
+        if isinstance(preprocess, str) and preprocess not in NAMED:
+            source.add(way, f"there is no preprocessing called {preprocess!r}. {nearest(preprocess, NAMED)}")
     _check_ids(source)
     _check_archs(source, sorted(archs))
     _check_training(source)
@@ -140,7 +145,7 @@ def _check_archs(source: Source, archs: list[str]) -> None:
             arch = model.get(key)
             if not torchvision_archs():  # not installed: its names are unknown, and the store may know the net
                 continue
-            if isinstance(arch, str) and ":" not in arch and arch not in archs:
+            if isinstance(arch, str) and ":" not in arch and arch not in archs and not is_file(arch):
                 source.add(("models", name, key), f"unknown arch {arch!r}. {nearest(arch, archs)}")
 
 

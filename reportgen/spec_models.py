@@ -96,14 +96,14 @@ class Part(BaseModel):
 class ModelSpec(Part):
     """One net: what builds it and where its weights come from."""
 
-    arch: str  # torchvision's name, one of our mini nets, or module:callable
+    arch: str  # torchvision's name, one of our mini nets, timm:NAME, a model file, or module:callable
     weights: str | None = None  # torchvision's enum, a file below the spec's folder, or random
     training: str | dict[str, Any] | None = None  # in place of weights: a recipe (read_spec puts it for its path)
     fallback: str | None = None  # arch to take where the weights cannot be had
     kwargs: dict[str, Any] = {}
     classes: tuple[str, ...] | Path | None = None  # names, or a file of one name per line
     seed: int = Field(0, ge=0)
-    preprocess: dict[str, Any] | None = None  # what differs from the net's own: fields of PreprocessSpec
+    preprocess: dict[str, Any] | str | None = None  # torch, tf, caffe, or what differs: fields of PreprocessSpec
 
 
 class PreprocessSpec(Part):
@@ -113,6 +113,8 @@ class PreprocessSpec(Part):
     size: int | None = Field(None, ge=1)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    range: tuple[float, float] | None = None  # what 0..1 is stretched to before mean and std: [0, 255], [-1, 1]
+    order: Literal["rgb", "bgr"] | None = None  # of the net's channels, and of mean and std
     interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from reportgen.errors import ImageError, SpecError
 from reportgen.images import GALLERIES, find_images, is_pattern
 from reportgen.nets.archs import MINIS
+from reportgen.nets.files import is_file
 from reportgen.yamlpos import Document, Key, Place, find, load
 
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
@@ -160,6 +161,7 @@ def _drop_nulls(value: dict[str, Any]) -> None:
 def _paths(source: Source) -> Iterator[tuple[Key, str]]:
     """Where a spec has paths: relative ones stay relative to it for people to read, others become absolute."""
     for name in source.named("models"):
+        yield ("models", name, "arch"), "relative"
         yield ("models", name, "weights"), "relative"
         yield ("models", name, "classes"), "absolute"
         yield ("models", name, "training"), "relative"
@@ -207,6 +209,8 @@ def rebase_params(source: Source, number: int, params: Any) -> None:
 
 def is_path(text: str, way: Key) -> bool:
     """Whether a value means a file: `weights: random` does not, nor does `source: skimage:chelsea`."""
+    if way[-1] == "arch":
+        return is_file(text)
     if way[-1] == "weights" or "params" in way:
         return "/" in text or text.endswith(WEIGHT_FILES)
     if way[-1] == "start":

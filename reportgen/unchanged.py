@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen.images import SUFFIXES
 from reportgen.keys import digest
+from reportgen.nets.files import companions
 from reportgen.overrides import own_files, own_templates
 from reportgen.store import Corrupt, Store, write_atomically
 
@@ -98,6 +99,8 @@ def _inputs(plan: Plan) -> Iterable[Path]:
         found |= {path, path.parent}
     for choice in plan.models.values():
         found |= {path for path in (choice.resolved.path, choice.missing) if path is not None}
+        if choice.resolved.kind == "program" and choice.resolved.path is not None:
+            found |= set(companions(choice.resolved.path))
         found |= {path for path in (choice.asked.classes,) if isinstance(path, Path)}
         if choice.course and choice.course.recipe.start:
             found.add(start_file(choice.course.recipe.start))

@@ -219,6 +219,16 @@ LINES = len(GOOD.splitlines())
             "    arch: vgg_mini\n    preprocess: {sise: 3}",
             "6:18: unknown key 'sise'. Did you mean 'size' or 'resize'?",
         ),
+        (
+            "    arch: vgg_mini",
+            "    arch: vgg_mini\n    preprocess: kaffe",
+            "6:17: there is no preprocessing called 'kaffe'. Did you mean 'caffe'?",
+        ),
+        (
+            "    arch: vgg_mini",
+            "    arch: vgg_mini\n    preprocess: {order: gbr}",
+            "6:25: order should be",
+        ),
         ("points: {door: [10, 20.5]}", "points: {door: [10]}", "8:90: door should be a list of 2 values, not [10]."),
         (
             "points: {door",

@@ -20,17 +20,19 @@ def load_net(
     seed: int = 0,
     kwargs: Mapping[str, Any] | None = None,
     classes: Sequence[str] | str | Path | None = None,
-    preprocess: Preprocess | Mapping[str, Any] | None = None,
+    preprocess: Preprocess | Mapping[str, Any] | str | None = None,
     allow_code: bool = False,
     memo_dir: Path | None = None,
 ) -> Net:
     """A net with its card, ready to be looked at.
 
-    `arch` is a mini net, a classification net of torchvision, or "module:callable" with allow_code. `weights` is the
-    name of a torchvision enum, a file (.safetensors, or a state dict), or "random" with `seed`; without it a mini net
-    takes its embedded weights, torchvision's net IMAGENET1K_V1 from the hub cache. Nothing is ever downloaded here. The
-    number of classes is the file's where kwargs do not say. `classes` are names, or a file of one name per line;
-    `preprocess` what differs from the net's own. Digests of weights files are remembered in `memo_dir`.
+    `arch` is a mini net, a classification net of torchvision, "timm:NAME" (an extra), a model file (.pt2, or .onnx with
+    the extra onnx), or "module:callable" with allow_code. A model file holds its weights; it is rebuilt from known
+    operations, and nothing in it runs. For the others `weights` is the name of a torchvision enum, a file
+    (.safetensors, or a state dict), or "random" with `seed`; without it a mini net takes its embedded weights,
+    torchvision's net IMAGENET1K_V1 from the hub cache. Nothing is ever downloaded here. The number of classes is the
+    file's where kwargs do not say. `classes` are names, or a file of one name per line; `preprocess` is what differs
+    from the net's own, or "torch", "tf" or "caffe" (see `nets.views`). Digests of files are remembered in `memo_dir`.
     """
     from reportgen.nets.loading import load
     from reportgen.nets.weights import resolve

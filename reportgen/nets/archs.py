@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from reportgen.errors import ModelError, nearest
 from reportgen.keys import canonical
+from reportgen.nets import timm_nets
+from reportgen.nets.files import UNREAD, is_file, unread
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 MINIS = ("alexnet_mini", "googlenet_mini", "resnet_mini", "vgg_mini")
 BARE = ("encdec",)  # ours too, but no weights of theirs are embedded
 OURS = (*MINIS, *BARE)  # what a recipe can train
-Origin = Literal["mini", "bare", "torchvision", "code"]
+Origin = Literal["mini", "bare", "torchvision", "timm", "file", "code"]
 
 # Side outputs for training only: never run in eval mode, and their random weights would take seconds to draw.
 _WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False}
@@ -52,14 +54,20 @@ def origin(arch: str) -> Origin:
         return "bare"
     if arch in torchvision_archs():
         return "torchvision"
+    if is_file(arch):
+        return "file"
+    if arch.startswith(timm_nets.PREFIX):
+        return "timm"
     if ":" in arch:
         return "code"
+    if arch.lower().endswith(UNREAD):
+        raise unread(arch)
     raise ModelError(f"There is no net called {arch!r}. {nearest(arch, known_archs())}")
 
 
 def builder(arch: str, kwargs: Mapping[str, Any]) -> str:
     """What makes the net, for keys: "torchvision.alexnet", with its arguments where there are any."""
-    prefix = {"mini": "reportgen.", "bare": "reportgen.", "torchvision": "torchvision.", "code": ""}[origin(arch)]
+    prefix = {"mini": "reportgen.", "bare": "reportgen.", "torchvision": "torchvision."}.get(origin(arch), "")
     try:
         return f"{prefix}{arch}{canonical(kwargs) if kwargs else ''}"
     except (TypeError, ValueError) as error:
@@ -75,7 +83,7 @@ def build(arch: str, num_classes: int | None, kwargs: Mapping[str, Any], allow_c
     asked = dict(kwargs)
     if where != "code" and num_classes is not None:
         asked = {"num_classes": num_classes, **asked}
-    make = _callable(arch, allow_code) if where == "code" else ours(arch) if arch in OURS else _theirs(arch)
+    make = _maker(arch, where, allow_code)
     try:
         made = make(**{**_QUIET.get(arch, {}), **asked})
     except Exception as error:  # whatever a builder does with arguments it does not want
@@ -98,6 +106,14 @@ def vision_models() -> Any:
             "same index; the mini nets work without torchvision."
         ) from error
     return models
+
+
+def _maker(arch: str, where: Origin, allow_code: bool) -> Callable[..., Any]:
+    if where == "code":
+        return cast(Callable[..., Any], _callable(arch, allow_code))
+    if where == "timm":
+        return timm_nets.maker(arch)
+    return ours(arch) if arch in OURS else cast(Callable[..., Any], _theirs(arch))
 
 
 def ours(arch: str) -> Callable[..., nn.Module]:

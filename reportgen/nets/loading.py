@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from reportgen.errors import ModelError, nearest
+from reportgen.errors import ModelError
 from reportgen.nets import archs
 from reportgen.nets.card import make_card
 from reportgen.nets.device import pick_device, set_precision
+from reportgen.nets.files import open_file
 from reportgen.nets.fit import check_fit, fitting, inferred_classes
 from reportgen.nets.tensors import read_state
 from reportgen.nets.trace import Graph, trace
+from reportgen.nets.views import Asked, view_of
 from reportgen.nets.weights import Resolved, random_digest
 from reportgen.records import Net, Precision, Preprocess
 
@@ -32,7 +34,7 @@ def load(
     device: str = "auto",
     precision: Precision = "fp32",
     classes: Classes | None = None,
-    preprocess: Preprocess | Mapping[str, Any] | None = None,
+    preprocess: Asked | None = None,
     allow_code: bool = False,
 ) -> Net:
     """The net of a description, in eval mode, with frozen weights."""
@@ -43,17 +45,22 @@ def load(
     where = pick_device(device, precision)
     set_precision(precision)
     names = None if classes is None else class_names(classes)
-    view = _preprocess(resolved.preprocess, preprocess)
+    view, basis = view_of(resolved.preprocess, preprocess, resolved.basis)
     dtype: torch.dtype = getattr(torch, _DTYPES.get(precision, "float32"))
     if resolved.kind == "random":
         if names and resolved.num_classes is None:
             again = random_digest(resolved.builder, len(names), resolved.seed)
             resolved = replace(resolved, num_classes=len(names), digest=again)
         module, graph = _random(resolved, view, allow_code)
+    elif resolved.kind == "program":
+        module, graph = _opened(resolved, view)
     else:
         module, graph = _filled(resolved, view, dtype, allow_code)
+    if view.order == "bgr":
+        turn_to_rgb(module, graph, resolved.arch)
     module = module.to(device=where, dtype=dtype).eval().requires_grad_(False)
-    return Net(module, make_card(resolved, module, graph, view, names), where, precision)
+    card = replace(make_card(resolved, module, graph, view, names), basis=basis)
+    return Net(module, card, where, precision)
 
 
 def class_names(classes: Classes) -> tuple[str, ...]:
@@ -97,6 +104,38 @@ def _filled(resolved: Resolved, view: Preprocess, dtype: torch.dtype, allow_code
     return module, graph
 
 
+def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph]:
+    """The net of a model file, walked once."""
+    assert resolved.path is not None
+    module = open_file(resolved.path)
+    try:
+        return module, trace(module, view.size)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever torch says where shapes do not fit
+        raise ModelError(
+            f"The net of {resolved.arch} cannot be run on a picture of {view.size} x {view.size} pixels "
+            f"({type(error).__name__}: {str(error)[:200]}). Where it is made for another size, give preprocess: "
+            "{size: ...}."
+        ) from error
+
+
+def turn_to_rgb(module: nn.Module, graph: Graph, arch: str) -> None:
+    """Exchanges the red and blue inputs of the first convolutions, so that a net made for BGR takes RGB."""
+    import torch
+
+    firsts = {node.id for node in graph.nodes if 0 in node.parents}
+    convs = {call.node: module.get_submodule(call.path) for call in graph.calls if call.node in firsts}
+    if set(convs) != firsts or not all(isinstance(c, torch.nn.Conv2d) and c.groups == 1 for c in convs.values()):
+        raise ModelError(
+            f"preprocess: order bgr cannot be kept for {arch}: something other than plain convolutions looks at its "
+            "input. Turn the net to RGB yourself, in a module:callable."
+        )
+    for conv in set(convs.values()):
+        weight = cast(torch.Tensor, conv.weight).detach()  # C 3 k k
+        conv.weight = torch.nn.Parameter(weight.flip(1), requires_grad=False)
+
+
 def skeleton(resolved: Resolved, num_classes: int | None, allow_code: bool = False) -> nn.Module:
     """The net without numbers, on the meta device; with numbers where its builder needs a real device.
 
@@ -113,19 +152,3 @@ def skeleton(resolved: Resolved, num_classes: int | None, allow_code: bool = Fal
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
-def _preprocess(own: Preprocess, asked: Preprocess | Mapping[str, Any] | None) -> Preprocess:
-    """The net's own preprocessing with what the user says differently; a new size keeps the crop's margin."""
-    if asked is None:
-        return own
-    if isinstance(asked, Preprocess):
-        return asked
-    known = [entry.name for entry in fields(Preprocess)]
-    for key in asked:
-        if key not in known:
-            raise ModelError(f"preprocess has no {key!r}. {nearest(key, known)}")
-    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in asked.items() if v is not None}
-    if "size" in given and "resize" not in given:
-        given["resize"] = round(given["size"] * own.resize / own.size)
-    return replace(own, **given)

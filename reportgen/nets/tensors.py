@@ -64,7 +64,7 @@ def weights_digest(path: Path, memo_dir: Path | None) -> str:
 
 def describe(path: Path, memo_dir: Path | None) -> Described:
     """The digest and metadata of a weights file; from the memo, else by reading it (safetensors without torch)."""
-    status = _status(path)
+    status = file_status(path)
     place = str(path.resolve())
     identity = [place, status.st_size, status.st_mtime_ns, status.st_ino]
     note = memo_dir / "weights" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json" if memo_dir else None
@@ -78,7 +78,7 @@ def describe(path: Path, memo_dir: Path | None) -> Described:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU. Nothing in the file can run code."""
-    _status(path)
+    file_status(path)
     if path.suffix in STORED:
         _describe_header(path)  # its errors are clearer
         from safetensors.torch import load_file
@@ -189,7 +189,8 @@ def _tensors_in(loaded: Any, path: Path) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------------------------------------ small
 
 
-def _status(path: Path) -> os.stat_result:
+def file_status(path: Path) -> os.stat_result:
+    """A file's size and times. Raises ModelError for what is no file, or an empty one."""
     try:
         status = path.stat()
     except OSError as error:

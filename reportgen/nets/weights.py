@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from reportgen.errors import ModelError, nearest
 from reportgen.keys import digest
-from reportgen.nets import archs
+from reportgen.nets import archs, timm_nets, views
+from reportgen.nets.files import GUESSED_SIZE, check_arguments, describe_file, resize_for
 from reportgen.nets.hub import MissingWeights, Published, Unreachable, fetch_hub, hub_folder, missing, published
 from reportgen.nets.tensors import SUFFIXES, describe, read_state, tensor_digest, weights_digest
 from reportgen.records import Preprocess
@@ -31,7 +32,7 @@ __all__ = [
 EMBEDDED = Path(__file__).parent / "weights"
 IMAGENET = Preprocess(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SIZES = {"inception_v3": (342, 299)}  # resize and crop where torchvision's nets were not made for 256 and 224
-Kind = Literal["embedded", "hub", "file", "random"]
+Kind = Literal["embedded", "hub", "file", "random", "program"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Resolved:
     preprocess: Preprocess  # the net's own
     classes: tuple[str, ...]  # the names that come with the weights, if any
     numbers: Mapping[str, float] = field(default_factory=dict)  # measured by us: top1
+    basis: Mapping[str, str] = field(default_factory=dict)  # where size and colours of `preprocess` come from
 
 
 def resolve(
@@ -68,6 +70,9 @@ def resolve(
     for published weights that are not on this machine.
     """
     arguments = dict(kwargs or {})
+    if archs.origin(arch) == "file":
+        check_arguments(arch, weights, arguments)
+        return _program(arch, (base or Path()) / arch, memo_dir)
     kind = _kind(arch, weights, base)
     # A callable of the user's gets its arguments as they are; the number of outputs is then what it makes of them.
     num_classes = None if archs.origin(arch) == "code" else _class_count(arguments.pop("num_classes", None))
@@ -75,7 +80,8 @@ def resolve(
         made_by = archs.builder(arch, arguments)
         source, recipe = f"random, seed {seed}", random_digest(made_by, num_classes, seed)
         view = _default_view(arch)
-        return Resolved(arch, made_by, kind, None, recipe, source, seed, arguments, num_classes, view, ())
+        basis = _basis(arch, {}) if archs.origin(arch) == "timm" else {}  # nobody trained it: any view is as good
+        return Resolved(arch, made_by, kind, None, recipe, source, seed, arguments, num_classes, view, (), basis=basis)
     if kind == "hub":
         return _hub(arch, weights, arguments, num_classes, memo_dir)
     path = _embedded(arch) if kind == "embedded" else (base or Path()) / str(weights)
@@ -95,6 +101,27 @@ def resolve(
         preprocess=_said_view(said, arch),
         classes=tuple(_json(said, "classes", ())),
         numbers={"top1": float(said["top1"])} if "top1" in said else {},
+        basis=_basis(arch, said),
+    )
+
+
+def _program(arch: str, path: Path, memo_dir: Path | None) -> Resolved:
+    """A model file: what it says about its input, and ImageNet's colours, since no format says any."""
+    known = describe_file(path, memo_dir)
+    size = known.size or GUESSED_SIZE
+    return Resolved(
+        arch=path.name,  # pages carry no path of the machine
+        builder=known.builder,
+        kind="program",
+        path=path,
+        digest=known.digest,
+        source=path.name,
+        seed=0,
+        kwargs={},
+        num_classes=None,
+        preprocess=Preprocess(resize_for(size), size, IMAGENET.mean, IMAGENET.std),
+        classes=(),
+        basis={"size": views.FILE if known.size else views.GUESS, "colours": views.GUESS},
     )
 
 
@@ -106,7 +133,7 @@ def random_digest(builder: str, num_classes: int | None, seed: int) -> str:
 def _kind(arch: str, weights: str | Path | None, base: Path | None) -> Kind:
     where = archs.origin(arch)
     if weights is None or weights == "embedded":
-        if where in ("code", "bare"):
+        if where in ("code", "bare", "timm"):
             raise ModelError(f"{arch}: say which weights: a .safetensors or .pth file, or random.")
         if weights is not None and where != "mini":
             raise ModelError(f"No weights of {arch} are embedded, only those of {', '.join(archs.MINIS)}.")
@@ -145,6 +172,7 @@ def _hub(
         num_classes=num_classes,
         preprocess=found.preprocess,
         classes=found.classes,
+        basis={"size": views.PUBLISHED, "colours": views.PUBLISHED},
     )
 
 
@@ -155,7 +183,19 @@ def _embedded(arch: str) -> Path:
     return path
 
 
+def _basis(arch: str, said: Mapping[str, str]) -> dict[str, str]:
+    """Where the view of a weights file comes from: itself, what timm publishes for the net, or nowhere."""
+    if archs.origin(arch) == "timm":
+        return dict.fromkeys(("size", "colours"), views.TIMM)
+    return {
+        "size": views.FILE if "input_size" in said else views.GUESS,
+        "colours": views.FILE if {"input_size", "mean", "std"} <= set(said) else views.GUESS,
+    }
+
+
 def _default_view(arch: str) -> Preprocess:
+    if archs.origin(arch) == "timm":
+        return timm_nets.view(arch)
     if archs.origin(arch) == "bare":
         return Preprocess(72, 64, IMAGENET.mean, IMAGENET.std)  # 9/8, as recipes have it
     if archs.origin(arch) == "mini":

@@ -1,0 +1,123 @@
+"""A net as a file describes it: a list of known operations on named values, and tensors. Nothing here can run code.
+
+The readers of model files (`exported`, `scripted`, `onnx_files`) make a Program, `rebuild` makes a net of it. What an
+operation may be is the list below: a file can ask for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reportgen.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Operators of PyTorch (aten) that compute tensors from tensors and do nothing else: no file, no device, no randomness.
+KNOWN = frozenset(
+    """
+    conv2d batch_norm linear addmm mm matmul bmm layer_norm group_norm instance_norm
+    relu relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
+    log_sigmoid clamp clamp_min clamp_max threshold
+    max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d avg_pool3d mean sum amax amin
+    dropout feature_dropout alpha_dropout flatten view reshape _unsafe_view squeeze unsqueeze permute transpose t
+    contiguous clone alias cat concat stack chunk split split_with_sizes unbind select slice pad constant_pad_nd
+    add sub mul div pow neg abs exp log sqrt rsqrt maximum minimum
+    softmax log_softmax expand sym_size size upsample_nearest2d upsample_bilinear2d
+    """.split()  # noqa: SIM905 -- a list of 80 quoted names reads worse
+)
+_OPERATORS = frozenset(("getitem", "add", "sub", "mul", "floordiv"))  # of Python, on sizes and on lists of tensors
+
+
+@dataclass(frozen=True)
+class Value:
+    """Stands in an operation's arguments where a value of the pass stands."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Stands in an operation's arguments where a tensor of the file stands."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A module that an operation was called in."""
+
+    path: str
+    kind: str  # the module's class, as the file says; nothing where it says none
+    call: str = ""  # tells calls of one module apart
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: what it does, on what, and what it makes."""
+
+    name: str
+    target: str  # "conv2d.default" of aten, or "python.getitem"
+    args: tuple[Any, ...]  # by place, in the order of the operator's schema; Values and Weights among them
+    makes: tuple[str, ...]
+    scopes: tuple[Scope, ...] = ()  # outermost first; without the net itself
+    kwargs: Mapping[str, Any] = field(default_factory=dict)  # plain values
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole net as a file has it."""
+
+    operations: tuple[Operation, ...]
+    tensors: Mapping[str, Tensor]
+    trained: frozenset[str]  # which of the tensors are parameters
+    input: str
+    output: str
+    kind: str = "Program"  # the net's class
+    batch: int | None = None  # how many pictures it was written down with; None: any number
+
+
+def known(target: str) -> bool:
+    """Whether an operation is one of those that a file may ask for."""
+    name, _, overload = target.partition(".")
+    if name == "python":
+        return overload in _OPERATORS
+    return name.removesuffix("_") in KNOWN and overload.replace("_", "").isalnum()
+
+
+def refused(target: str, source: str) -> ModelError:
+    """The error for an operation that is not known."""
+    return ModelError(
+        f"The model file {source} asks for the operation {target[:80]!r}, which is not among those that reportgen "
+        "rebuilds from a file (layers, activations, pooling, sums and reshapes of convolutional nets). Nothing of it "
+        "was run. Give the net as arch: module:callable with --allow-code, and its weights as a state dict."
+    )
+
+
+def in_order(target: str, given: Mapping[str, Any], source: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments by place and by name, as the operator's schema has them; what is not given takes its default."""
+    import torch
+
+    name, _, overload = target.partition(".")
+    found = getattr(getattr(torch.ops.aten, name, None), overload, None)
+    if found is None:
+        raise ModelError(f"The model file {source} asks for {target}, which PyTorch {torch.__version__} does not have.")
+    entries = found._schema.arguments
+    if extra := set(given) - {entry.name for entry in entries}:
+        raise ModelError(f"The model file {source} is damaged: {target} takes no {', '.join(sorted(extra))[:80]}.")
+    if typed := [name for name in _OWN_TYPES if given.get(name) is not None]:
+        raise ModelError(
+            f"The model file {source} asks for {target} with a {typed[0]} of its own; a net is rebuilt for any number "
+            "type and device, so that cannot be kept."
+        )
+    if given.get("training") is True or given.get("train") is True:
+        raise ModelError(
+            f"The model file {source} was written in training mode: call .eval() before exporting the net."
+        )
+    plain = tuple(given.get(e.name, e.default_value) for e in entries if not e.kwarg_only)
+    return plain, {e.name: given[e.name] for e in entries if e.kwarg_only and given.get(e.name) is not None}
+
+
+_OWN_TYPES = ("dtype", "layout", "device", "out", "memory_format")

@@ -1,0 +1,55 @@
+"""Pixels as PNG files that say what wrote them, so that none of anybody else's is overwritten."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reportgen.errors import RenderError
+from reportgen.palettes import Colors
+
+SOFTWARE = "reportgen"
+
+
+def png(pixels: Colors) -> bytes:
+    """The picture as PNG: lossless, the same bytes for the same pixels, its only metadata the program's name."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    told, buffer = PngInfo(), io.BytesIO()
+    told.add_text("Software", SOFTWARE)
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=told)
+    return buffer.getvalue()
+
+
+def write_png(pixels: Colors, path: Path) -> None:
+    """Write the picture. Raises RenderError where the file is there and not ours, or cannot be written."""
+    if path.exists() and not _ours(path):
+        raise RenderError(f"{path.name} is there already and was not written by reportgen; give another name.")
+    try:
+        path.write_bytes(png(pixels))
+    except OSError as error:
+        raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
+
+
+def write_npz(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write named arrays as NumPy's .npz, over an older file as NumPy does. Raises RenderError where it cannot."""
+    import numpy as np
+
+    given: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    try:
+        np.savez_compressed(path, **given)
+    except OSError as error:
+        raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
+
+
+def _ours(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            return bool(opened.info.get("Software") == SOFTWARE)
+    except (OSError, ValueError, SyntaxError):
+        return False
