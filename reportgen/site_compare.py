@@ -8,7 +8,6 @@ whose rule says that the numbers of all nets can be compared (a shared or a fixe
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,6 +20,7 @@ from reportgen.charts import number
 from reportgen.pages import Block, Row, image_name, outside
 from reportgen.records import Array, Figure, Filled, Panel, Scale
 from reportgen.rows import DRAWING, SAFE_ID, artifacts_of_row
+from reportgen.site_script import literal
 from reportgen.wall_words import RULES, scale_words
 from reportgen.walls import Hanger, Tile
 
@@ -79,11 +79,8 @@ def write_compare(report: Report, blocks: Sequence[Block], folder: Path) -> None
 
 
 def script(name: str, value: Any) -> str:
-    """A value as a script that assigns it to a variable; no text in it can end the script or start markup."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII, so no U+2028 either
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f"var {name} = {text};\n"
+    """A value as a script that assigns it to a variable."""
+    return f"var {name} = {literal(value, ascii_only=True)};\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------- data

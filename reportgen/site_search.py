@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from reportgen.pages import image_name, model_name
 from reportgen.site_front import Link
+from reportgen.site_script import literal
 from reportgen.targets import label_index
 from reportgen.wording import short
 
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 FILE = "assets/search-index.js"
 KINDS = ("section", "net", "layer", "method", "image", "class", "unit")
 MOST_CLASSES = 250  # in the plain list; the index has all
-_UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def script(name: str, value: Any) -> str:
-    """A script that assigns a value to one variable of the page; nothing in it can end the script or a line."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return f"window.{name}={text.translate(_UNSAFE)};\n"
+    """A script that assigns a value to one variable of the page."""
+    return f"window.{name}={literal(value, sort_keys=True)};\n"
 
 
 class Search:
