@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def source_digest(*files: Path) -> str:
-    """The SHA-256 of the text of source files: for what is drawn, where a version bumped by hand would be forgotten."""
+@lru_cache(maxsize=64)
+def source_digest(names: tuple[str, ...], also: str = "") -> str:
+    """The digest of the source of modules: for what is drawn, where a version bumped by hand would be forgotten.
+
+    `names` are modules of this package, `also` is the full name of one more, which may be anybody's.
+    """
+    file = importlib.import_module(also).__file__ if also else None
+    files = [*(Path(__file__).with_name(f"{name}.py") for name in names), *([Path(file)] if file else [])]
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
 
 

@@ -7,13 +7,10 @@ its arrays.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from reportgen import keys, palettes
@@ -86,7 +83,7 @@ def figures_of_row(
         "markers": [palettes.marker(list(colors).index(model)) for model in models],
         "names": [row.names[model] for model in models],
         "method": [method.name, method.version],
-        "source": _source(method.panels.__module__),
+        "source": keys.source_digest(DRAWING, method.panels.__module__),
         "widths": [WIDTH, SHEET_WIDTH, JOINT_WIDTH],
     }
     key = keys.digest(document)
@@ -230,11 +227,3 @@ def _wants_photo(panel: Panel) -> bool:
 def _plain(value: Any) -> Any:
     """A table's value as JSON knows it; NumPy's numbers become Python's."""
     return value.item() if hasattr(value, "item") else value
-
-
-@lru_cache(maxsize=64)
-def _source(module: str) -> str:
-    """The digest of the text of everything that a figure of this method's file depends on."""
-    here = Path(__file__).parent
-    file = importlib.import_module(module).__file__
-    return keys.source_digest(*(here / f"{name}.py" for name in DRAWING), *([Path(file)] if file else []))

@@ -7,10 +7,8 @@ whose rule says that the numbers of all nets can be compared (a shared or a fixe
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,7 +192,6 @@ def _extra(report: Report, block: Block, row: Row) -> Extra:
     if block.method is None:
         return NOTHING
     cells = [slot.filled for slot in row.slots if slot.filled is not None and slot.figure is not None]
-    file = importlib.import_module(block.method.panels.__module__).__file__
     document = {
         "schema": "compare-1",
         "cells": [filled.cell.key for filled in cells],
@@ -202,7 +199,7 @@ def _extra(report: Report, block: Block, row: Row) -> Extra:
         "panel": row.panel,
         "targets": [_target(filled) for filled in cells],
         "method": [block.method.name, block.method.version],
-        "source": _source(file or ""),
+        "source": keys.source_digest((*DRAWING, "site_compare"), block.method.panels.__module__),
         "width": figures.WIDTH,
     }
     key = keys.digest(document)
@@ -315,11 +312,3 @@ def _file(name: str) -> str:
 
         raise RenderError(f"The picture {name!r} would need a file name that is not safe.")
     return f"assets/{name}.webp"
-
-
-@lru_cache(maxsize=64)
-def _source(file: str) -> str:
-    """The digest of the text of everything that these pictures depend on."""
-    here = Path(__file__).parent
-    own = [here / f"{name}.py" for name in (*DRAWING, "site_compare")]
-    return keys.source_digest(*own, *([Path(file)] if file else []))

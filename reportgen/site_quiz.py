@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from reportgen.store import Record
 
 METHOD = "corruption"
+DRAWING = ("site_quiz", "tiles", "encode")  # modules whose change means drawing again
 MOST_QUESTIONS = 40
 MOST_NAMES = 1500  # offered while one writes
 DATA_FILE = "assets/quiz-data.js"
@@ -166,7 +166,7 @@ def _pictures(report: Report, filled: Filled) -> Record:
     """The damaged pictures of a cell as files, and how far each is from the untouched one; kept in the store."""
     import numpy as np
 
-    document = {"schema": "quiz-1", "cell": filled.cell.key, "source": _source(), "width": WIDTH}
+    document = {"schema": "quiz-1", "cell": filled.cell.key, "source": keys.source_digest(DRAWING), "width": WIDTH}
     key = keys.digest(document)
     record = report.store.get(key)
     if record is not None:
@@ -180,9 +180,3 @@ def _pictures(report: Report, filled: Filled) -> Record:
     }
     blobs = {f"{place}.webp": encode.webp(pixels) for place, pixels in enumerate(drawn)}
     return report.store.put(key, kind="figure", document=document, meta=dict(meta), blobs=blobs)
-
-
-@lru_cache(maxsize=1)
-def _source() -> str:
-    here = Path(__file__).parent
-    return keys.source_digest(*(here / f"{name}.py" for name in ("site_quiz", "tiles", "encode")))

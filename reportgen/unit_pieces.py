@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +65,12 @@ def pieces_of(report: Report, filled: Filled, also: Sequence[int] = ()) -> list[
     """
     if filled.status != "ok" or filled.cell.layer is None or not hasattr(filled.cell.params, "units"):
         return []
-    document = {"schema": "unit-pieces-1", "cell": filled.cell.key, "also": list(also), "source": _source()}
+    document = {
+        "schema": "unit-pieces-1",
+        "cell": filled.cell.key,
+        "also": list(also),
+        "source": keys.source_digest(DRAWING),
+    }
     key = keys.digest(document)
     record = report.store.get(key)
     if record is None:
@@ -93,12 +96,6 @@ def _piece(entry: dict[str, Any], data: bytes) -> Piece:
     width, height = entry["size"]
     words = (entry["unit"], entry["role"], entry["caption"], entry["alt"], tuple(entry["columns"]), entry["facts"])
     return Piece(*words, width, height, data[start : start + length])
-
-
-@lru_cache(maxsize=1)
-def _source() -> str:
-    here = Path(__file__).parent
-    return keys.source_digest(*(here / f"{name}.py" for name in DRAWING))
 
 
 def _drafts(artifact: Artifact, photo: Picture | None, also: Sequence[int]) -> Iterator[_Draft]:
