@@ -16,6 +16,7 @@ import numpy as np
 from reportgen import encode, keys, palettes, patch_blocks, tiles
 from reportgen.charts import number
 from reportgen.records import Artifact, Panel, Picture, Scale
+from reportgen.spread import evenly
 from reportgen.wording import short
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAP = 224  # pixels across a map over a photo
 MOST_SAMPLES = 10
 ROLES = ("made", "samples", "patches", "projection", "activity", "silenced")  # the first a unit has stands for it
 RULES = {"switches": "deconvnet", "no_switches": "without switches", "guided": "guided", "gradient": "gradient"}
-DRAWING = ("unit_pieces", "patch_blocks", "tiles", "palettes", "encode")
+DRAWING = ("unit_pieces", "patch_blocks", "tiles", "palettes", "encode", "spread")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _made(artifact: Artifact, units: Sequence[int]) -> Iterator[_Draft]:
 
 def _samples(artifact: Artifact, units: Sequence[int]) -> Iterator[_Draft]:
     numbers, images = artifact.numbers, artifact.arrays["images"]
-    shown = np.linspace(0, images.shape[1] - 1, min(MOST_SAMPLES, images.shape[1])).round().astype(int)
+    shown = evenly(images.shape[1], MOST_SAMPLES)
     for place, unit in enumerate(units):
         strip = [tiles.resize(tiles.to_bytes(images[place, s].transpose(1, 2, 0)), TILE) for s in shown]
         facts = _given(numbers, place, reached="reached", probability="probability", distance="distance")
