@@ -34,8 +34,8 @@ DRAWING = ("unit_pieces", "patch_blocks", "tiles", "palettes", "encode", "spread
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One thing that one cell shows of one unit."""
+class _Words:
+    """Of which unit a piece is, and what is said of it."""
 
     unit: int
     role: str
@@ -43,19 +43,21 @@ class Piece:
     alt: str = ""
     columns: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Piece(_Words):
+    """One thing that one cell shows of one unit."""
+
     width: int = 0
     height: int = 0
     picture: bytes = b""  # WebP
 
 
 @dataclass(frozen=True)
-class _Draft:
-    unit: int
-    role: str
-    caption: str
-    alt: str = ""
-    columns: tuple[str, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
+class _Draft(_Words):
+    """The same before its picture is encoded."""
+
     pixels: Colors | None = None
 
 
