@@ -18,7 +18,7 @@ from reportgen.plan import Plan, make_plan
 from reportgen.prints import keep_prints, make_prints, print_files
 from reportgen.publish import new_folder
 from reportgen.publishing import GENERATOR
-from reportgen.records import Filled, Net
+from reportgen.records import Cell, Filled, Net
 from reportgen.remembered import has_torch
 from reportgen.spec import Spec, check_files, read_spec
 from reportgen.store import Corrupt, Store
@@ -123,7 +123,7 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
         also = {other.id for cell in wanted for other in (*cell.uses.values(), *cell.beside.values())}
         kept = also | {cell.id for cell in wanted}
         asked = replace(plan, cells=tuple(c for c in plan.cells if c.id in kept))
-    lacking = [c for c in asked.cells if c.id not in plan.excluded and store.get(c.key) is None]
+    lacking = _lacking(asked, store)
     missing = {c.key for c in lacking}
     if missing and not has_torch():
         raise ModelError(_needs_torch([c.id.lstrip(".") for c in lacking]))
@@ -139,6 +139,11 @@ def fill_plan(plan: Plan, store: Store, options: Options, watcher: Progress) -> 
     finally:
         watcher.stop()
     return filled if asked is plan else _with_left_out(plan, filled, store, options.only)
+
+
+def _lacking(plan: Plan, store: Store) -> list[Cell]:
+    """The cells that would have to be computed."""
+    return [c for c in plan.cells if c.id not in plan.excluded and store.get(c.key) is None]
 
 
 def _needs_torch(cells: Sequence[str]) -> str:
@@ -213,24 +218,22 @@ def report_of(plan: Plan, filled: tuple[Filled, ...], store: Store) -> Report:
 
 def redrawn(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]]:
     """The report of a spec that has been built, and its blocks, once more from the store: for other forms of it."""
-    from reportgen.pages import make_blocks
-
-    plan = prepare(read_spec(path), store, options)
-    report = report_of(plan, fill_plan(plan, store, options, Quiet()), store)
-    return report, make_blocks(report)
+    return _drawn(prepare(read_spec(path), store, options), store, options)
 
 
 def stored(path: Path, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]] | None:
     """The report of a spec and its blocks where the store holds every cell; None where something is to be computed."""
-    from reportgen.pages import make_blocks
-
     spec = read_spec(path)
     if problems := check_files(spec):
         raise SpecError("\n".join(problems))
     plan = prepare(spec, store, options, train=False)
     untrained = any(choice.course is not None and choice.course.missing for choice in plan.models.values())
-    if untrained or any(c.id not in plan.excluded and store.get(c.key) is None for c in plan.cells):
-        return None
+    return None if untrained or _lacking(plan, store) else _drawn(plan, store, options)
+
+
+def _drawn(plan: Plan, store: Store, options: Options) -> tuple[Report, tuple[Block, ...]]:
+    from reportgen.pages import make_blocks
+
     report = report_of(plan, fill_plan(plan, store, options, Quiet()), store)
     return report, make_blocks(report)
 
