@@ -13,7 +13,7 @@ from reportgen.rows import figures_of_row
 if TYPE_CHECKING:
     from reportgen.report import Report
     from reportgen.rows import Drawn
-    from reportgen.spec import SectionSpec
+    from reportgen.spec import SectionSpec, Spec
     from reportgen.store import Record
 
 
@@ -74,6 +74,11 @@ def model_name(report: Report, model: str) -> str:
     title = card.facts.title or card.arch
     others = [other.facts.title or other.arch for name, other in report.cards.items() if name != model]
     return f"{title} ({model})" if title in others else title
+
+
+def main_link(spec: Spec) -> str:
+    """The link of a spec that stands for all of the report; an empty text where it has none that could."""
+    return next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), "")
 
 
 def image_name(report: Report, image: str) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from reportgen import palettes
 from reportgen.bibliography import format_reference
 from reportgen.nets.facts import facts as published
-from reportgen.pages import image_name, model_name
+from reportgen.pages import image_name, main_link, model_name
 from reportgen.templating import environment
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def make_words(report: Report, blocks: Sequence[Block], texts: Texts, message: s
         title=spec.title,
         authors=_authors(spec),
         affiliations=_affiliations(spec),
-        address=next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), spec.site_url),
+        address=main_link(spec) or spec.site_url,
         texts=tuple(pieces),
         foot=tuple(foot),
         conclusion=conclusion,

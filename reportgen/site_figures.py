@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen import site_data
-from reportgen.pages import image_name, model_name
+from reportgen.pages import image_name, main_link, model_name
 from reportgen.site_front import Link
 from reportgen.site_prints import Print, prints, table_of
 from reportgen.site_units import layer_name
@@ -110,7 +110,7 @@ class Figures:
             f"Figure {one.figure.id}",
             f"Made with reportgen: {method.title}, version {method.version}",
         ]
-        link = next((spec.links[name] for name in ("report", "site", "code") if name in spec.links), "")
+        link = main_link(spec)
         return " ".join(f"{part.rstrip('.')}." for part in parts if part) + (f" {link}" if link else "")
 
     def _trace(self, filled: Filled) -> list[tuple[str, str]]:
