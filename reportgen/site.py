@@ -74,6 +74,7 @@ class Site:
         self.report, self.photos, self.card_alt = report, photos, card_alt
         self.blocks = {block.section: block for block in blocks}
         self.texts: Texts = report_texts(report)
+        self.summary = plain_text(self.texts.summary)
         self.hanger = Hanger(report, self.texts.number)
         self.units = Units(report)
         self.unit_pages = self.units.pages_of_cells()
@@ -200,18 +201,16 @@ class Site:
     def net(self, model: str) -> str:
         """One net: its card, its layers, everything about it."""
         card, path = self.report.cards[model], f"net/{model}.html"
+        about: dict[str, Any] = {
+            "facts": card_facts(card),
+            "standing_in": self.report.fallbacks.get(model, ""),
+            "netmap": make_map(self.report, self.units, model, {s.id: s.title for s in self.report.spec.sections}),
+            "tables": layer_table(card),
+        }
         page = ""
         for chosen in ("all", "featured", "deepest"):
             groups = groups_of_net(self.report, self.blocks, self.hanger, model, chosen)
-            page = self._walls(
-                path,
-                self.hanger.names[model],
-                groups=groups,
-                facts=card_facts(card),
-                standing_in=self.report.fallbacks.get(model, ""),
-                netmap=make_map(self.report, self.units, model, {s.id: s.title for s in self.report.spec.sections}),
-                tables=layer_table(card),
-            )
+            page = self._walls(path, self.hanger.names[model], groups=groups, **about)
             if fits(page):
                 break
         return page
@@ -267,7 +266,6 @@ class Site:
             for place, entry in enumerate(self.texts.references, start=1)
             if entry.key == cite or any(f'href="#{entry.anchor}"' in html for html in [*words, *_in_tables(values)])
         ]
-        summary = plain_text(self.texts.summary)
         return (
             environment("site")
             .get_template(template)
@@ -278,7 +276,7 @@ class Site:
                 title=spec.title,
                 page_title=heading if path == "index.html" else f"{heading} – {spec.title}",
                 heading=heading,
-                description=(summary or heading)[:200],
+                description=(self.summary or heading)[:200],
                 nav=self.nav,
                 chapters_at=self.sections,
                 unit_pages=self.unit_pages,
