@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+from reportgen.run_lock import unless_under_way
 from reportgen.store import Corrupt, Store
 
 
@@ -40,7 +42,8 @@ def collect(store: Store, *, dry_run: bool, grace_hours: float) -> tuple[int, in
     """Files and bytes removed (or that would be): cells of no report that still lies in its folder, and lone blobs.
 
     Cards, figures and fonts are small or quick to make again: they stay while younger than the grace time, as do
-    trainings that were broken off. Records go before blobs, so that no record ever names a blob that is gone.
+    trainings that were broken off; a training that is under way stays whatever its age. Records go before blobs, so
+    that no record ever names a blob that is gone.
     """
     oldest = time.time() - grace_hours * 3600
     wanted = _wanted(store)
@@ -58,14 +61,20 @@ def collect(store: Store, *, dry_run: bool, grace_hours: float) -> tuple[int, in
         for path in sorted(store.root.glob(f"{folder}/*")):
             if path.name not in kept_blobs and path.stat().st_mtime <= oldest:
                 doomed.append(path)
-    for state in store.root.glob("runs/*/state.pt"):  # a training that nobody goes on with writes none any more
-        if state.stat().st_mtime <= oldest:
-            doomed += sorted(state.parent.iterdir())
-    size = sum(path.stat().st_size for path in doomed)
-    if not dry_run:
-        for path in doomed:
-            path.unlink(missing_ok=True)
+    with ExitStack() as locks:  # nobody goes on with a training while it is cleared away
+        for state in sorted(store.root.glob("runs/*/state.pt")):
+            if locks.enter_context(unless_under_way(state.parent)) and _is_older(state, oldest):
+                doomed += sorted(state.parent.iterdir())
+        size = sum(path.stat().st_size for path in doomed)
+        if not dry_run:
+            for path in doomed:
+                path.unlink(missing_ok=True)
     return len(doomed), size
+
+
+def _is_older(state: Path, oldest: float) -> bool:
+    """Whether a training is broken off for so long: each epoch writes its state anew, and the last takes it away."""
+    return state.is_file() and state.stat().st_mtime <= oldest
 
 
 def _wanted(store: Store) -> set[str]:

@@ -31,12 +31,12 @@ from reportgen.housekeeping import collect
 from reportgen.nets.loading import load
 from reportgen.nets.weights import tensor_digest
 from reportgen.project import forward
+from reportgen.run_lock import alone
 from reportgen.spec import check_files, read_spec
 from reportgen.store import Store
 from reportgen.trained import courses, recipe_of
 from reportgen.training import loop
 from reportgen.training.checkpoints import load_state
-from reportgen.training.into_store import _alone
 from tests.test_end_to_end import HEAVY, counts, tree, write_spec
 
 RECIPE = {
@@ -336,12 +336,12 @@ def test_a_second_build_waits_for_the_first_that_trains_the_same(tmp_path):
 
     def second():
         inside.wait()
-        with _alone(tmp_path / "run", said.append):
+        with alone(tmp_path / "run", said.append):
             order.append("second")
 
     other = threading.Thread(target=second)
     other.start()
-    with _alone(tmp_path / "run", said.append):
+    with alone(tmp_path / "run", said.append):
         inside.set()
         while not said:
             time.sleep(0.005)
@@ -452,6 +452,18 @@ def test_a_training_that_was_broken_off_is_cleared_away_when_it_is_old(tmp_path)
     old = time.time() - 7200
     os.utime(folder / "state.pt", (old, old))
     assert collect(Store(tmp_path), dry_run=False, grace_hours=1.0) == (2, 2)
+
+
+def test_a_training_under_way_is_never_cleared_away(tmp_path):
+    folder = tmp_path / "runs" / ("0" * 64)
+    folder.mkdir(parents=True)
+    for name in ("state.pt", "epoch-000.safetensors"):
+        (folder / name).write_bytes(b"x")
+    with alone(folder, pytest.fail):
+        assert collect(Store(tmp_path), dry_run=True, grace_hours=0) == (0, 0)
+        assert collect(Store(tmp_path), dry_run=False, grace_hours=0) == (0, 0)
+        assert len(list(folder.iterdir())) == 2
+    assert collect(Store(tmp_path), dry_run=False, grace_hours=0) == (2, 2)
 
 
 # --------------------------------------------------------------------------------------------- what is another training

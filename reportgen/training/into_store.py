@@ -5,15 +5,15 @@ While a run is under way, its state lies in a folder of the store, from which an
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reportgen.errors import ImageError, Interrupted, ModelError, SpecError, StoreError
+from reportgen.errors import ImageError, Interrupted, ModelError, SpecError
 from reportgen.examples import Epoch
+from reportgen.run_lock import alone
 from reportgen.spec import Spec
 from reportgen.trained import FINAL, Course, blob_name
 from reportgen.training.log import EpochLog
@@ -53,7 +53,7 @@ def _train(course: Course, number: int, device: str, threads: int | None, say: S
 
     (recipe, document), key = course.runs[number], course.keys[number]
     folder = course.store.root / "runs" / key
-    with _alone(folder, say) as lock:
+    with alone(folder, say) as lock:
         if course.store.get(key) is not None:  # another build has trained it meanwhile
             return
         say(f"training {recipe.arch} on {len(course.train):,} pictures")
@@ -108,31 +108,3 @@ def _teller(say: Say) -> Callable[[Progress], None]:
         told = now
 
     return tell
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[Path]:
-    """A run's folder for this process alone: a second build that wants the same run waits for the first.
-
-    Gives the lock's file. Raises StoreError where it cannot be made.
-    """
-    path = folder.with_name(f".{folder.name}.lock")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError as error:
-        raise StoreError(
-            f"Nothing can be written to {folder.parent}: {error.strerror or error}. Name another folder with --cache."
-        ) from error
-    with lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two builds may train the same, to the same result
-            yield path
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another build is training this; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield path
