@@ -198,8 +198,7 @@ class Handler(BaseHTTPRequestHandler):
         if is_page:
             self.server.shown.note(path.strip("/"))
         if (newer := state.pages.get(path.strip("/"))) is not None:
-            html, policy = listening(newer, state.token)
-            self._send(HTTPStatus.OK, TYPES[".html"], html.encode(), {"Content-Security-Policy": policy})
+            self._page(newer, state)
             return
         # a folder that is not ours is refused by the build, and none of its files is anybody's business
         file = inside(self.server.folder, path) if (self.server.folder / MARKER).is_file() else None
@@ -213,13 +212,17 @@ class Handler(BaseHTTPRequestHandler):
                 HTTPStatus.NOT_FOUND, "There is no such page", State(state.token, "Nothing is at this address.")
             )
         elif is_page:
-            html, policy = listening(data.decode("utf-8"), state.token)
-            self._send(HTTPStatus.OK, TYPES[".html"], html.encode(), {"Content-Security-Policy": policy})
+            self._page(data.decode("utf-8"), state)
         elif self.headers.get("If-None-Match") == mark:
             self._send(HTTPStatus.NOT_MODIFIED, "", b"", {"ETag": mark})
         else:
             kind = TYPES.get(file.suffix.lower(), "application/octet-stream")
             self._send(HTTPStatus.OK, kind, data, {"ETag": mark})
+
+    def _page(self, html: str, state: State) -> None:
+        """A page of the report, which listens for changes."""
+        html, policy = listening(html, state.token)
+        self._send(HTTPStatus.OK, TYPES[".html"], html.encode(), {"Content-Security-Policy": policy})
 
     def _own(self, name: str) -> None:
         if name not in ("reload.js", "style.css"):
