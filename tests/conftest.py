@@ -1,6 +1,7 @@
 """What all tests share: one thread for torch, and the tiny nets."""
 
 import os
+from functools import cache
 
 import pytest
 
@@ -12,3 +13,20 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def _web_fonts():
+    from reportgen import fonts
+
+    return cache(fonts.web_fonts)
+
+
+@pytest.fixture(scope="module")
+def fonts_made_once(_web_fonts):
+    """Sites have the same typefaces without cutting them anew for each store."""
+    from reportgen import site_assets
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site_assets.fonts, "web_fonts", lambda store=None: _web_fonts())
+        yield

@@ -1,8 +1,6 @@
 import json
 import re
 from dataclasses import replace
-from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,29 +9,19 @@ import html5lib
 import numpy as np
 import pytest
 
-from reportgen import fonts, site, site_assets, site_data, site_front, site_list, site_text
+from reportgen import site, site_data, site_front, site_list, site_text
 from reportgen.pages import make_blocks
 from reportgen.records import Artifact
 from reportgen.texts import report_texts
 from reportgen.walls import Hanger
+from tests.site_pages import Elements, written
 from tests.site_report import EVIL, make_report
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _fonts_made_once():
-    patch = pytest.MonkeyPatch()
-    subsets = cache(fonts.web_fonts)
-    patch.setattr(site_assets.fonts, "web_fonts", lambda store=None: subsets())
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("fonts_made_once")
 
 
 def made(folder, **changes):
-    report = make_report(folder, **changes)
-    out = folder / "site"
-    out.mkdir()
-    site.write_site(report, make_blocks(report), out)
-    return out
+    return written(make_report(folder, **changes), folder)
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +32,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(folder):
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in sorted(folder.rglob("*.html"))}
-
-
-class Elements(HTMLParser):
-    """All start tags of a page as (name, attributes), and the ids."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def all(self, name):
-        return [attrs for tag, attrs in self.found if tag == name]
 
 
 def test_the_pages_of_the_design_are_there(folder, pages):

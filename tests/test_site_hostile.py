@@ -3,14 +3,12 @@
 import csv
 import json
 import re
-from functools import cache
 
 import html5lib
 import pytest
 
-from reportgen import fonts, site, site_assets
-from reportgen.pages import make_blocks
 from tests.browser.sample import sample_report
+from tests.site_pages import written
 from tests.site_report import EVIL
 
 SCRIPTS = {"theme.js", "site.js", "explore.js", "map.js", "search.js", "search-index.js", "compare.js",
@@ -18,16 +16,9 @@ SCRIPTS = {"theme.js", "site.js", "explore.js", "map.js", "search.js", "search-i
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(fonts_made_once, tmp_path_factory):
     root = tmp_path_factory.mktemp("hostile")
-    with pytest.MonkeyPatch.context() as patch:
-        subsets = cache(fonts.web_fonts)
-        patch.setattr(site_assets.fonts, "web_fonts", lambda store=None: subsets())
-        report = sample_report(root)
-        out = root / "site"
-        out.mkdir()
-        site.write_site(report, make_blocks(report), out)
-    return out
+    return written(sample_report(root), root)
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from reportgen import site
 from reportgen.pages import make_blocks
 from reportgen.site_card import card
 from reportgen.site_shared import not_found
 from reportgen.spec_models import Spec
+from tests.site_pages import written
 from tests.site_report import EVIL, make_report
 
 URL = "https://example.org/my%20report/"
@@ -33,9 +33,7 @@ def published(report, **changes):
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("published")
     report = published(make_report(root), featured={"section": "every", "caption": EVIL})
-    (root / "site").mkdir()
-    site.write_site(report, make_blocks(report), root / "site")
-    return root / "site"
+    return written(report, root)
 
 
 class Head(HTMLParser):
@@ -98,12 +96,10 @@ def test_without_an_address_a_page_404_climbs_up_and_leans_on_nothing():
 
 
 def test_without_an_address_there_is_nothing_of_all_this(tmp_path):
-    report = make_report(tmp_path)
-    (tmp_path / "site").mkdir()
-    site.write_site(report, make_blocks(report), tmp_path / "site")
-    names = {path.name for path in (tmp_path / "site").rglob("*")}
+    folder = written(make_report(tmp_path), tmp_path)
+    names = {path.name for path in folder.rglob("*")}
     assert not names & {"sitemap.xml", "404.html", "card.jpg"}
-    for file in pages(tmp_path / "site").values():
+    for file in pages(folder).values():
         head = Head(file)
         assert head.canonical == []
         assert not any((name or "").startswith(("og:", "twitter:")) for name in head.meta)

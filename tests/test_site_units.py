@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from functools import cache
 from io import BytesIO, StringIO
 from xml.etree import ElementTree
 
@@ -13,33 +12,22 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
-from reportgen import fonts, print_pdf, site, site_assets, site_search, unit_sheets, unit_stats, vector_charts
-from reportgen.pages import make_blocks
+from reportgen import print_pdf, site, site_search, unit_sheets, unit_stats, vector_charts
 from reportgen.records import Panel, Scale
 from reportgen.site_method import doc_parts
 from reportgen.texts import render_text
+from tests.site_pages import Elements, written
 from tests.site_report import EVIL
-from tests.test_site import Elements
 from tests.unit_report import make_unit_report
 
 FIRST_VIEW = 1_000_000  # bytes
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _fonts_made_once():
-    patch = pytest.MonkeyPatch()
-    subsets = cache(fonts.web_fonts)
-    patch.setattr(site_assets.fonts, "web_fonts", lambda store=None: subsets())
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("fonts_made_once")
 
 
 def made(folder, *args, **kwargs):
-    report = make_unit_report(folder, *args, **kwargs)
-    out = folder / "site"
-    out.mkdir()
-    site.write_site(report, make_blocks(report), out)
-    return out
+    return written(make_unit_report(folder, *args, **kwargs), folder)
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from reportgen import site
-from reportgen.pages import make_blocks
 from tests.browser.sample import sample_report
+from tests.site_pages import written
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -63,11 +62,7 @@ def folder(tmp_path_factory):
     if "REPORTGEN_SITE" in os.environ:
         return Path(os.environ["REPORTGEN_SITE"]).resolve()
     root = tmp_path_factory.mktemp("browser")
-    report = sample_report(root)
-    out = root / "site"
-    out.mkdir()
-    site.write_site(report, make_blocks(report), out)
-    return out
+    return written(sample_report(root), root)
 
 
 @pytest.fixture

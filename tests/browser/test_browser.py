@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import html5lib
 import pytest
 
 from tests.browser.keyboard import address
+from tests.site_pages import Elements
 
 CHOICES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 OF_COLOURS = ["color-contrast", "link-in-text-block"]  # all that a theme can change; the other rules run once
-
-
-class Tags(HTMLParser):
-    """All start tags of a page as (name, attributes)."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
 
 
 # ------------------------------------------------------------------------------------------ pages as a browser has them
@@ -62,10 +50,10 @@ def test_every_page_passes_a_strict_parser(pages):
 
 
 def test_every_link_and_anchor_resolves(folder, pages):
-    ids = {path: {attrs["id"] for _, attrs in Tags(html).found if "id" in attrs} for path, html in pages.items()}
+    ids = {path: {attrs["id"] for _, attrs in Elements(html).found if "id" in attrs} for path, html in pages.items()}
     wrong = []
     for path, html in pages.items():
-        for _, attrs in Tags(html).found:
+        for _, attrs in Elements(html).found:
             for link in (attrs.get("href"), attrs.get("src")):
                 if link is None or urlsplit(link).scheme:
                     continue
@@ -92,7 +80,7 @@ def test_without_scripts_every_figure_is_reached_by_links_from_the_front_page(fo
     seen, shown, waiting = {"index.html"}, set(), ["index.html"]
     while waiting:
         path = waiting.pop()
-        for tag, attrs in Tags(pages[path]).found:
+        for tag, attrs in Elements(pages[path]).found:
             for link in (attrs.get("href"), attrs.get("src")):
                 if link is None or urlsplit(link).scheme or tag == "link":
                     continue
