@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from reportgen import entry, regions, rules
+from reportgen import entry, rules, windows
 from reportgen import tape as tapes
 from reportgen.errors import MethodError
-from reportgen.regions import Window, pair
 from reportgen.rules import Rule
 from reportgen.tape import Ref, Step, Tape
+from reportgen.windows import Window, pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,21 +53,21 @@ def project(tape: Tape, number: int, seeds: Window, asked: Sequence[Rule]) -> di
         window = Window(seeds.ys[part], seeds.xs[part], seeds.data[part])
         with torch.no_grad():
             found.append(_descend(tape, number, window, tuple(asked)))
-    return {rule: _joined([one[rule] for one in found]) for rule in asked}
+    return {rule: windows.joined([one[rule] for one in found]) for rule in asked}
 
 
 def _descend(tape: Tape, number: int, seeds: Window, asked: tuple[Rule, ...]) -> dict[Rule, Window]:
     data = seeds.data.repeat(len(asked), *[1] * (seeds.data.ndim - 1))  # RU C h w
-    waiting: dict[int, Signal] = {number: Signal(_fitted(tape, number, replace(seeds, data=data)), asked)}
+    waiting: dict[int, Signal] = {number: Signal(windows.fitted(tape, number, replace(seeds, data=data)), asked)}
     for step in reversed(tape.steps):
         for made in step.makes:
             if made not in waiting:
                 continue
             signal = waiting.pop(made)
             for read, window in _down(tape, step, made, signal).items():
-                fitted = _fitted(tape, read, window)
+                fitted = windows.fitted(tape, read, window)
                 known = waiting.get(read)
-                waiting[read] = Signal(fitted if known is None else _sum(known.window, fitted), asked)
+                waiting[read] = Signal(fitted if known is None else windows.added(known.window, fitted), asked)
     signal = waiting[0]
     return {rule: replace(signal.window, data=signal.part(rule)) for rule in asked}
 
@@ -112,7 +112,7 @@ def _clean(tape: Tape, step: Step, window: Window) -> Tensor:
     """The clean value that a step made, inside the windows (U C h w); neurons of a dense layer have none."""
     if len(tape.shapes[step.makes[0]]) != 4:
         return tape.value(step.makes[0])
-    return regions.cut(tape, step.makes[0], None, (window.ys, window.xs), window.size, _margin(tape, step, window))
+    return windows.cut(tape, step.makes[0], None, (window.ys, window.xs), window.size, _margin(tape, step, window))
 
 
 def _convolution(tape: Tape, step: Step, signal: Signal) -> dict[int, Window] | None:
@@ -168,7 +168,7 @@ def _switches(tape: Tape, step: Step, window: Window, firsts: Any, size: Sequenc
         tape.notes[key] = indices  # 1 C H W
     indices = tape.notes[key]
     margin = _margin(tape, step, window)
-    own = regions.crop(tape, key, indices, (window.ys, window.xs), window.size, margin, -1)
+    own = windows.crop(tape, key, indices, (window.ys, window.xs), window.size, margin, -1)
     width = tape.shapes[step.reads[0]][-1]
     top, left = (torch.from_numpy(first).to(own.device).view(-1, 1, 1, 1) for first in firsts)
     y, x = own.div(width, rounding_mode="floor") - top, own.remainder(width) - left
@@ -190,7 +190,7 @@ def _spread(tape: Tape, step: Step, window: Window, data: Tensor, how: Any, size
             seen = steps + torch.arange(kernel[axis], device=data.device) * dilation[axis]  # H k
             per_axis.append(((seen >= 0) & (seen < below[axis])).sum(1))
         tape.notes[key] = (per_axis[0][:, None] * per_axis[1]).to(data.dtype)[None, None]  # 1 1 H W
-    counts = regions.crop(
+    counts = windows.crop(
         tape, key, tape.notes[key], (window.ys, window.xs), window.size, _margin(tape, step, window), 1
     )
     share = data / counts  # U C h w
@@ -255,7 +255,7 @@ def _derivative(tape: Tape, step: Step, made: int, signal: Signal) -> dict[int, 
     """The ordinary gradient of any operation, by torch's own derivative of it on whole maps."""
     import torch
 
-    seed = _whole(tape, made, signal.window)
+    seed = windows.whole(tape, made, signal.window)
     count = len(seed.data)
     with torch.enable_grad():
         leaves = {}
@@ -287,9 +287,6 @@ def _resolved(tape: Tape, step: Step) -> tuple[list[Any], dict[str, Any], Any]:
     return [put(arg) for arg in step.args], {key: put(part) for key, part in step.kwargs.items()}, torch
 
 
-# -------------------------------------------------------------------------------------------------------------- windows
-
-
 def _margin(tape: Tape, step: Step, window: Window) -> tuple[int, int, int, int]:
     """How far windows on what a step made hang over the map: top, left, bottom, right."""
     height, width = tape.shapes[step.makes[0]][-2:]
@@ -299,84 +296,6 @@ def _margin(tape: Tape, step: Step, window: Window) -> tuple[int, int, int, int]
         for own, n, length in zip((window.ys, window.xs), window.size, (height, width), strict=True)
     ]
     return (before[0], before[1], after[0], after[1])
-
-
-def _fitted(tape: Tape, number: int, window: Window) -> Window:
-    """The windows as they may travel on: whole once they are as large as the map, and zero outside of it."""
-    import numpy as np
-    import torch
-
-    shape = tape.shapes[number]
-    if len(shape) != 4 or window.data.ndim != 4:
-        return window
-    if window.size[0] >= shape[-2] or window.size[1] >= shape[-1]:
-        return _whole(tape, number, window)
-    inside = []
-    for own, size, length in zip((window.ys, window.xs), window.size, shape[-2:], strict=True):
-        places = own[:, None] + np.arange(size)  # U h
-        inside.append((places >= 0) & (places < length))
-    if inside[0].all() and inside[1].all():
-        return window
-    mask = torch.from_numpy(inside[0][:, :, None] & inside[1][:, None, :]).to(window.data.device)  # U h w
-    count = len(window.ys)
-    data = window.data.view(-1, count, *window.data.shape[1:]) * mask[:, None]  # R U C h w
-    return replace(window, data=data.flatten(0, 1))
-
-
-def _whole(tape: Tape, number: int, window: Window) -> Window:
-    """The same signal on the whole map; what hung over it is dropped."""
-    shape = tape.shapes[number]
-    zeros = window.ys * 0
-    if window.data.shape[1:] == shape[1:] and not window.ys.any() and not window.xs.any():
-        return window
-    if len(shape) != 4:
-        return replace(window, data=window.data.reshape(-1, *shape[1:]))
-    return Window(zeros, zeros, placed(window, (zeros, zeros), (shape[-2], shape[-1])))
-
-
-def placed(window: Window, firsts: tuple[Any, Any], size: tuple[int, int]) -> Tensor:
-    """The data inside other windows of one size (.. C h w); zero where there was none."""
-    count = len(window.ys)
-    out = window.data.new_zeros(*window.data.shape[:-2], *size)
-    by_unit, from_unit = (data.view(-1, count, *data.shape[1:]) for data in (out, window.data))  # R U C h w
-    for u in range(count):
-        here, there = [], []
-        for own, first, have, want in zip((window.ys, window.xs), firsts, window.size, size, strict=True):
-            begin, end = max(int(own[u]), int(first[u])), min(int(own[u]) + have, int(first[u]) + want)
-            there.append(slice(begin - int(own[u]), max(begin, end) - int(own[u])))
-            here.append(slice(begin - int(first[u]), max(begin, end) - int(first[u])))
-        by_unit[:, u, :, here[0], here[1]] = from_unit[:, u, :, there[0], there[1]]
-    return out
-
-
-def _sum(one: Window, other: Window) -> Window:
-    """Two signals on the same value added up, in windows that hold both."""
-    import numpy as np
-
-    if one.data.ndim != 4:
-        return replace(one, data=one.data + other.data)
-    if one.size == other.size and np.array_equal(one.ys, other.ys) and np.array_equal(one.xs, other.xs):
-        return replace(one, data=one.data + other.data)
-    firsts, size = [], []
-    for axis in (0, 1):
-        a, b = (one.ys, one.xs)[axis], (other.ys, other.xs)[axis]
-        first = np.minimum(a, b)
-        firsts.append(first)
-        size.append(int((np.maximum(a + one.size[axis], b + other.size[axis]) - first).max()))
-    total = (size[0], size[1])
-    data = placed(one, (firsts[0], firsts[1]), total) + placed(other, (firsts[0], firsts[1]), total)
-    return Window(firsts[0], firsts[1], data)
-
-
-def _joined(parts: Sequence[Window]) -> Window:
-    import numpy as np
-    import torch
-
-    return Window(
-        np.concatenate([part.ys for part in parts]),
-        np.concatenate([part.xs for part in parts]),
-        torch.cat([part.data for part in parts]),
-    )
 
 
 def _size(shape: Sequence[int]) -> int:

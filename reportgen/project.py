@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from reportgen import backward, hooks, tape
+from reportgen import backward, hooks, tape, windows
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.lean import lean
 from reportgen.records import Layer, Net
-from reportgen.regions import Window
+from reportgen.windows import Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def projections(
     y0, x0, y1, x1 = np.array(boxes, dtype=np.int64).T
     size = (int(y1[0] - y0[0]), int(x1[0] - x0[0]))
     found = backward.project(recorded, recorded.output, seeds, asked)
-    return {rule: to_numpy(backward.placed(window, (y0, x0), size)) for rule, window in found.items()}
+    return {rule: to_numpy(windows.placed(window, (y0, x0), size)) for rule, window in found.items()}
 
 
 def _seeds(value: Tensor, chosen: Sequence[int], places: Sequence[tuple[int, int]] | None) -> Window:

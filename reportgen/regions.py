@@ -15,33 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from reportgen import tape as tapes
 from reportgen.tape import Ref, Step, Tape
+from reportgen.windows import Window, cut, pair
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
-
-    Starts = NDArray[np.int64]  # B: where each position's window begins
 
 COVERED = 0.6  # of a map's area: from here on the rest of the net is cheaper as a whole
 CHUNK = 24  # positions at once; below 16 PyTorch has slower convolutions on a CPU
 # Operations along the channels: positions stay where they are.
 CHANNELWISE = frozenset({"select", "slice", "unsqueeze"})
 ALONE = frozenset({"batch_norm", "contiguous", "clone", "detach", "alias"})  # every place by itself
-
-
-@dataclass(frozen=True, eq=False)
-class Window:
-    """A value that differs from the clean one inside one window per position."""
-
-    ys: Starts
-    xs: Starts
-    data: Tensor  # B C h w, what the window holds
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the windows."""
-        return int(self.data.shape[-2]), int(self.data.shape[-1])
 
 
 def changed(tape: Tape, corners: Sequence[tuple[int, int]], patch: Tensor, want: Collection[int]) -> dict[int, Tensor]:
@@ -269,97 +252,3 @@ def _overhang(tape: Tape, step: Step, reach: _Reach) -> tuple[int, int]:
         inner, outer = tape.shapes[step.reads[0]][axis - 2], tape.shapes[step.makes[0]][axis - 2]
         found.append(max(0, (outer - 1) * reach.stride[axis] - reach.padding[axis] + reach.span(axis) - inner))
     return found[0], found[1]
-
-
-def cut(
-    tape: Tape,
-    number: int,
-    window: Window | None,
-    firsts: tuple[Starts, Starts],
-    size: tuple[int, int],
-    margin: tuple[int, int, int, int] = (0, 0, 0, 0),
-    outside: float = 0.0,
-) -> Tensor:
-    """A value inside other windows (B C h w): the clean value, with what has changed laid over it.
-
-    Windows may begin `margin` (top, left; bottom, right) outside of the map, where the value is `outside`.
-    """
-    import numpy as np
-
-    same = window is not None and window.size == size and not any(margin)
-    if window is not None and same and np.array_equal((window.ys, window.xs), firsts):
-        return window.data
-    rows, width = _rows(tape, number, tape.value, margin, outside)
-    count = len(firsts[0])
-    ys = firsts[0][:, None] + np.arange(size[0])  # B h
-    xs = firsts[1][:, None] + np.arange(size[1])  # B w
-    out = rows.index_select(0, _index(_flat(ys, xs, margin, width), rows))  # Bhw C
-    if window is not None:
-        height, breadth = window.size
-        sy, sx = ys - window.ys[:, None], xs - window.xs[:, None]
-        inside = ((sy >= 0) & (sy < height))[:, :, None] & ((sx >= 0) & (sx < breadth))[:, None, :]  # B h w
-        source = (np.arange(count)[:, None, None] * height + sy[:, :, None]) * breadth + sx[:, None, :]
-        changed_rows = window.data.reshape(count, -1, *window.size).permute(0, 2, 3, 1).reshape(-1, rows.shape[1])
-        there = np.flatnonzero(inside)
-        out.index_copy_(0, _index(there, rows), changed_rows.index_select(0, _index(source[inside], rows)))
-    middle = tape.shapes[number][1:-2]
-    data = out.view(count, *size, -1).permute(0, 3, 1, 2)  # B C h w, channels last
-    return data if len(middle) == 1 else data.reshape(count, *middle, *size)
-
-
-def crop(
-    tape: Tape,
-    key: Any,
-    maps: Tensor,
-    firsts: tuple[Starts, Starts],
-    size: tuple[int, int],
-    margin: tuple[int, int, int, int],
-    outside: float,
-) -> Tensor:
-    """Windows of maps that belong to the tape under a key (1 C H W), B C h w, as `cut` does for values."""
-    import numpy as np
-
-    rows, width = _rows(tape, key, lambda _: maps, margin, outside)
-    ys, xs = (first[:, None] + np.arange(length) for first, length in zip(firsts, size, strict=True))  # B h, B w
-    out = rows.index_select(0, _index(_flat(ys, xs, margin, width), rows))  # Bhw C
-    return out.view(len(ys), *size, -1).permute(0, 3, 1, 2)  # B C h w
-
-
-def _flat(
-    ys: NDArray[np.int64], xs: NDArray[np.int64], margin: tuple[int, int, int, int], width: int
-) -> NDArray[np.int64]:
-    """The number of each place (B h w) in maps with a margin, line by line."""
-    places: NDArray[np.int64] = (ys[:, :, None] + margin[0]) * width + (xs[:, None, :] + margin[1])
-    return places
-
-
-def _rows(
-    tape: Tape, key: Any, maps_of: Callable[[Any], Tensor], margin: tuple[int, int, int, int], outside: float
-) -> tuple[Tensor, int]:
-    """Maps as one row of channels per place (HW C), with their margin, and the places per line; kept with the tape."""
-    from torch.nn import functional
-
-    known = ("rows", key, margin, outside)
-    if known not in tape.notes:
-        clean = maps_of(key)
-        maps = clean.reshape(1, -1, *clean.shape[-2:])  # 1 C H W
-        top, left, bottom, right = margin
-        if any(margin):
-            maps = functional.pad(maps, (left, right, top, bottom), value=outside)
-        rows = maps[0].permute(1, 2, 0).reshape(-1, maps.shape[1]).contiguous()  # HW C
-        tape.notes[known] = (rows, maps.shape[-1])
-    found: tuple[Tensor, int] = tape.notes[known]
-    return found
-
-
-def _index(places: NDArray[np.int64], like: Tensor) -> Tensor:
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(places.reshape(-1))).to(like.device)
-
-
-def pair(value: Any) -> tuple[int, int]:
-    """A kernel, stride or padding for y and x: one number stands for both, as in torch."""
-    values = [value] * 2 if isinstance(value, int) else list(value)
-    return (int(values[0]), int(values[-1]))

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reportgen import backward, rules, tape
+from reportgen import backward, rules, tape, windows
 from reportgen.errors import MethodError
-from reportgen.regions import Window, pair
+from reportgen.windows import Window, pair
 from tests import reference, tiny
 
 RELUS = {
@@ -61,7 +61,7 @@ def _rule(function, x, seed, *asked):
         zero = np.zeros(1, dtype=np.int64)
         down = backward.project(recorded, recorded.output, Window(zero, zero, start), asked)
         for rule, window in down.items():
-            found[rule].append(backward.placed(window, (zero, zero), tuple(x.shape[-2:])))
+            found[rule].append(windows.placed(window, (zero, zero), tuple(x.shape[-2:])))
     return tuple(torch.cat(parts) for parts in found.values())
 
 
@@ -215,7 +215,7 @@ def test_windows_at_every_corner_of_a_map_hold_what_the_whole_gradient_holds(kin
         ys, xs = np.array(places).T
         down = backward.project(recorded, recorded.output, Window(ys, xs, seeds), ("gradient", "deconvnet", "guided"))
         for rule, window in down.items():
-            found = backward.placed(window, (ys * 0, xs * 0), (tiny.SIZE, tiny.SIZE))
+            found = windows.placed(window, (ys * 0, xs * 0), (tiny.SIZE, tiny.SIZE))
             for n, (y, c) in enumerate(places):
 
                 def one(value, y=y, c=c):
