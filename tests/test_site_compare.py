@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reportgen import palettes, site_compare, site_quiz
+from reportgen import palettes, site_compare, site_differences, site_quiz
 from reportgen.pages import make_blocks
 from tests.browser.sample import sample_report
 from tests.site_report import EVIL
@@ -89,11 +89,11 @@ def test_a_difference_is_one_map_minus_the_other_of_the_arrays_in_colours_around
 def test_maps_of_unequal_sizes_are_subtracted_square_by_square_and_what_is_unknown_stays_so():
     coarse = np.array([[1.0, 2.0], [3.0, np.nan]])
     fine = np.zeros((4, 4))
-    found = site_compare.difference(coarse, fine)
+    found = site_differences.difference(coarse, fine)
     assert found.shape == (4, 4)
     assert found[0].tolist() == [1, 1, 2, 2]
     assert np.isnan(found[2:, 2:]).all()
-    assert (site_compare.difference(fine, coarse)[:2] == -found[:2]).all()
+    assert (site_differences.difference(fine, coarse)[:2] == -found[:2]).all()
 
 
 def test_only_numbers_that_can_be_compared_are_subtracted_or_drawn_on_another_scale(data):
@@ -130,7 +130,7 @@ def test_nets_that_see_different_parts_of_the_photo_have_no_difference(report, t
 
 
 def test_the_pictures_of_the_page_keep_to_their_budget_and_say_what_was_left_out(report, tmp_path, monkeypatch):
-    monkeypatch.setattr(site_compare, "MOST_PICTURES", 4)
+    monkeypatch.setattr(site_differences, "MOST_PICTURES", 4)
     data = written(report, tmp_path)
     extra = [path for path in (tmp_path / "assets").glob("*.webp") if path.name.endswith((".own.webp", ".minus.webp"))]
     assert len(extra) == 4  # a row of two nets: two own scales and a difference; a row of one net: its own scale
