@@ -92,7 +92,7 @@ def map_method(name: str) -> Method:
     known = [own for own, found in methods().items() if _gives_maps(found)]
     if name not in known:
         what = "gives no map of a picture" if name in methods() else "is no method"
-        raise MethodError(f"method: {name!r} {what}. {nearest(name, known)}")
+        raise MethodError(f"map: {name!r} {what}. {nearest(name, known)}")
     return methods()[name]
 
 
@@ -109,7 +109,7 @@ def settled(name: str, settings: Any) -> tuple[tuple[str, Any], ...]:
 
     found, given = map_method(name), dict(settings)
     if "target" in given:
-        raise MethodError("settings: the target is said beside the method, not in here: `target:`.")
+        raise MethodError("settings: the target is said beside the map, not in here: `target:`.")
     made = make_params(found, {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
     return tuple((one.name, getattr(made, one.name)) for one in fields(found.params) if one.name != "target")
 
@@ -143,3 +143,14 @@ def maps_of(
         own_params = replace(params, target=target)
         made += found.run(net, [replace(one, used=old)], own_params, [copy.deepcopy(rng)])
     return made
+
+
+def probabilities(net: Net, one: Input, target: int) -> list[float]:
+    """The probability of a class on a picture, before and after."""
+    from reportgen import answering, project
+
+    assert net.before is not None, "only nets that came from another get here"
+    assert one.picture is not None, "a method of images gets one each"
+    old = project.forward(net.before, net.before.preprocess([one.picture]))["logits"]  # 1 K
+    new = float(one.used["prediction"].arrays["probabilities"][target])
+    return [float(answering.probabilities(net.before, old)[0, target]), new]

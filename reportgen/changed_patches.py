@@ -40,7 +40,8 @@ def patches(net: Net, data: Dataset, units: Sequence[tuple[Layer, int]], tops: S
     for place, spots in sorted(wanted.items()):
         seen = images.view(data.load(place).picture, net.card.preprocess).transpose(2, 0, 1) * 255  # 3 S S
         for spot, box in spots:
-            patch = project.cut(seen - palettes.MID_GREY, tuple(int(edge) for edge in box)) + palettes.MID_GREY
+            y0, x0, y1, x1 = (int(edge) for edge in box)
+            patch = project.cut(seen - palettes.MID_GREY, (y0, x0, y1, x1)) + palettes.MID_GREY  # 3 h w
             made[spot] = _sized(np.clip(np.rint(patch), 0, 255).astype(np.uint8))
     return made
 
@@ -54,6 +55,7 @@ def _sized(patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image
 
-    how = Image.Resampling.NEAREST if TILE >= IN_SQUARES * max(patch.shape[1:]) else Image.Resampling.BICUBIC
+    how = Image.Resampling.NEAREST if IN_SQUARES * max(patch.shape[1:]) <= TILE else Image.Resampling.BICUBIC
     drawn = Image.fromarray(patch.transpose(1, 2, 0)).resize((TILE, TILE), how)
-    return np.asarray(drawn).transpose(2, 0, 1)  # 3 T T
+    found: NDArray[np.uint8] = np.asarray(drawn).transpose(2, 0, 1)  # 3 T T
+    return found

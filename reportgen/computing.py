@@ -66,7 +66,8 @@ def compute(
     (`reportgen.load_dataset`) one for the set; one that looks at a run of training (known of the embedded nets) takes
     either or neither. `params` are the method's own, such as target, layer and units; `label` names what the
     pictures show; `points` are named places as (x, y) in pixels, one mapping for each picture; `before` is what the
-    net was, for methods that compare the two. A store is used only when one is given. Raises MethodError for a wrong param, NotApplicable where the method has no meaning on this net.
+    net was, for methods that compare the two. A store is used only when one is given. Raises MethodError for a wrong
+    param, NotApplicable where the method has no meaning on this net.
     """
     found = _method(method)
     net = _with_before(found, net, before)

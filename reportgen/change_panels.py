@@ -1,0 +1,189 @@
+"""What the method changed_units shows: all correlations, the most changed units, and the likeness of whole layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reportgen import wording
+from reportgen.records import Artifact, Panel
+
+CHANGED = 0.5  # correlation below which a unit is counted as changed: half of what it did is less than that shared
+COLUMNS = 128  # of the sheet of correlations
+WORDS = {"silenced": "constant now", "woken": "was constant", "moved": "another constant"}
+
+
+def _finding(numbers: Mapping[str, Any]) -> str:
+    """The most changed unit in words."""
+    first, all_of_them = numbers["most"][0], numbers["all"]
+    if all_of_them["untouched"] == all_of_them["units"]:
+        return "not one unit changed"
+    how = WORDS.get(first["state"]) or f"r = {first['correlation']:.2f}"
+    return f"first unit {first['unit']} of {first['layer']} ({how})"
+
+
+def sheet(artifact: Artifact) -> Panel:
+    """Every unit's correlation with itself before, a line for each layer."""
+    import numpy as np
+
+    arrays, numbers = artifact.arrays, artifact.numbers
+    rows = []
+    for number in range(len(numbers["layers"])):
+        own = np.sort(arrays["correlation"][arrays["layer"] == number])  # U
+        at = np.minimum(np.linspace(0, len(own), COLUMNS, endpoint=False).astype(int), len(own) - 1)
+        rows.append(np.repeat(own[at][None, None], 2, axis=1))  # 1 2 w
+    counted = numbers["all"]
+    gone = [f"{counted[state]} {word}" for state, word in (("silenced", "became constant"), ("woken", "no longer are"))
+            if counted[state]]  # fmt: skip
+    return Panel(
+        name="correlations",
+        kind="grid",
+        title="Which units still do what they did",
+        caption=f"Each line is a layer, from first to last, and in it every unit's correlation with itself before, the "
+        f"most changed on the left: bright is 1, unchanged, dark is 0 and less. Of {counted['units']:,} units "
+        f"{counted['changed']:,} are below {CHANGED:g}{', ' + ' and '.join(gone) if gone else ''}; "
+        f"{_finding(numbers)}.",
+        alt=f"{len(rows)} lines, one per layer: correlation of each unit with itself before; {counted['changed']:,} of "
+        f"{counted['units']:,} below {CHANGED:g}, {_finding(numbers)}.",
+        values=np.array(rows, dtype=np.float32),  # L 1 2 w
+        scale="fixed",
+        limits=(0.0, 1.0),
+        unit="correlation",
+        row_labels=tuple(numbers["layers"]),
+        featured=True,
+    )
+
+
+def patches(artifact: Artifact) -> Panel:
+    """The patches that excite the most changed units, before and after."""
+    from reportgen import patch_blocks
+
+    arrays, numbers = artifact.arrays, artifact.numbers
+    silent = arrays["state"][arrays["shown"]]  # S
+    fires = arrays["fires"] > 0  # S 2 P
+    fires[:, 1] &= (silent != 1)[:, None]
+    fires[:, 0] &= (silent != 2)[:, None]
+    tiles = patch_blocks.pictures(arrays["patches"], fires)  # S 2 P 3 T T
+    names = [
+        f"{numbers['layers'][arrays['layer'][u]]} {arrays['unit'][u]}, r = {arrays['correlation'][u]:.2f}"
+        for u in arrays["shown"]
+    ]
+    grey = "" if fires.all() else " Where a unit fires nowhere, or is the same everywhere, it stays grey."
+    return Panel(
+        name="patches",
+        kind="grid",
+        title="What excites the most changed units",
+        caption=f"{len(names)} of the most changed units, one per row: the {fires.shape[2]} patches of "
+        f"{numbers['set']} that excited each most before (left) and after (right). A patch is what one position of the "
+        f"layer sees.{grey}",
+        alt=f"{len(names)} most changed units, a row each: strongest patches before and after; the first is unit "
+        f"{arrays['unit'][arrays['shown'][0]]} of {numbers['layers'][arrays['layer'][arrays['shown'][0]]]}.",
+        values=tiles.reshape(len(names), -1, *tiles.shape[3:]),  # S 2P 3 T T
+        scale="none",
+        row_labels=tuple(names),
+        columns=(
+            *(f"before, {n + 1}" for n in range(fires.shape[2])),
+            *(f"after, {n + 1}" for n in range(fires.shape[2])),
+        ),
+    )
+
+
+def table(artifact: Artifact) -> Panel:
+    """The most changed units with their numbers."""
+    numbers, first = artifact.numbers, artifact.numbers["most"][0]
+    rows = tuple(
+        (
+            place,
+            one["layer"],
+            one["unit"],
+            WORDS.get(one["state"]) or f"{one['correlation']:.3f}",
+            f"{one['change']:.3g}",
+            *(wording.size(mean) for mean in one["mean"]),
+        )
+        for place, one in enumerate(numbers["most"], 1)
+    )
+    return Panel(
+        name="most_changed",
+        kind="table",
+        title="The most changed units",
+        caption=f"The {len(rows)} most changed of {numbers['all']['units']:,} units: those that became constant or "
+        "ceased to be first, from the first layer on, then by correlation. Change is the root of the mean squared "
+        "difference in standard deviations of the unit; means are over all pictures and positions.",
+        alt=f"Table of the {len(rows)} most changed units with correlation, change and means; first stands unit "
+        f"{first['unit']} of {first['layer']}.",
+        scale="none",
+        columns=("", "layer", "unit", "correlation", "change", "mean before", "mean after"),
+        rows=rows,
+    )
+
+
+def curve(artifact: Artifact) -> Panel:
+    """The alignment of each depth with itself before, and what chance gives."""
+    import numpy as np
+
+    numbers = artifact.numbers
+    told, titles = numbers["depths"], [one["title"] for one in numbers["depths"]]
+    least = min(told, key=lambda one: float(one["cka"]))
+    listed = ", ".join(f"{n} {title}" for n, title in enumerate(titles, 1))
+    return Panel(
+        name="alike",
+        kind="curves",
+        title="How alike whole layers are",
+        caption="Linear centred kernel alignment of each depth with itself before: 1 is the same up to turns and "
+        "scale. The second line is what other pictures give, which is chance: a value near it says nothing. Depths are "
+        f"{listed}.",
+        alt=f"Curve of the alignment of {len(told)} depths with what they were: least at {least['title']}, "
+        f"{least['cka']:.2f}, where chance gives {least['chance']:.2f}.",
+        values=np.array([[one["cka"] for one in told], [one["chance"] for one in told]]),  # 2 L
+        x=np.arange(1, len(told) + 1),
+        scale="fixed",
+        limits=(0.0, 1.0),
+        unit="CKA",
+        columns=("depth",),
+        row_labels=("with the same pictures", "with other pictures"),
+        joint=True,
+    )
+
+
+def depths(artifact: Artifact) -> Panel:
+    """Units, alignment and partners, depth by depth."""
+    numbers = artifact.numbers
+    rows = tuple(
+        (
+            one["title"],
+            one["units"],
+            f"{one['median']:.3f}",
+            f"{one['changed'] / one['units']:.0%}",
+            one["silenced"],
+            f"{one['cka']:.3f}",
+            f"{one['chance']:.3f}",
+            f"{one['own_partner']:.0%}",
+            f"{one['partner']:.3f}",
+        )
+        for one in numbers["depths"]
+    )
+    last = numbers["depths"][-1]
+    return Panel(
+        name="depths",
+        kind="table",
+        title="Units and whole layers, depth by depth",
+        caption=f"The median correlation of units with themselves before, the share below {CHANGED:g}, the alignment "
+        f"of the whole layer (CKA) on {numbers['examples'][0]:,} pictures with what chance gives, the share of units "
+        "whose best partner in the layer is themselves, and the median correlation with that partner. Few partners "
+        "of one's own and a high CKA mean the same features in other units.",
+        alt=f"Table of {len(rows)} depths with correlations, CKA and partners; at {last['title']} the median is "
+        f"{last['median']:.2f} and CKA is {last['cka']:.2f}.",
+        scale="none",
+        columns=(
+            "depth",
+            "units",
+            "median r",
+            f"below {CHANGED:g}",
+            "constant now",
+            "CKA",
+            "by chance",
+            "own partner",
+            "partner's r",
+        ),
+        rows=rows,
+    )
