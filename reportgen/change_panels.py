@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reportgen import wording
 from reportgen.records import Artifact, Panel
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 CHANGED = 0.5  # correlation below which a unit is counted as changed: half of what it did is less than that shared
-COLUMNS = 128  # of the sheet of correlations
+COLUMNS, HEIGHT = 224, 160  # of the sheet of correlations, about
+GAP = 2  # pixels beside each patch
+GONE = {"silenced": "became constant", "woken": "ceased to be constant"}
 WORDS = {"silenced": "constant now", "woken": "was constant", "moved": "another constant"}
 
 
@@ -24,34 +30,43 @@ def _finding(numbers: Mapping[str, Any]) -> str:
 
 def sheet(artifact: Artifact) -> Panel:
     """Every unit's correlation with itself before, a line for each layer."""
-    import numpy as np
-
     arrays, numbers = artifact.arrays, artifact.numbers
-    rows = []
-    for number in range(len(numbers["layers"])):
-        own = np.sort(arrays["correlation"][arrays["layer"] == number])  # U
-        at = np.minimum(np.linspace(0, len(own), COLUMNS, endpoint=False).astype(int), len(own) - 1)
-        rows.append(np.repeat(own[at][None, None], 2, axis=1))  # 1 2 w
-    counted = numbers["all"]
-    gone = [f"{counted[state]} {word}" for state, word in (("silenced", "became constant"), ("woken", "no longer are"))
-            if counted[state]]  # fmt: skip
+    counted, lines = numbers["all"], len(numbers["layers"])
+    gone = [f"{counted[state]:,} {word}" for state, word in GONE.items() if counted[state]]
+    depths = [one["title"] for one in numbers["depths"]]
+    ends = f" White lines end {', '.join(depths[:-1])}." if 1 < len(depths) < lines else ""
+    finding = f"{counted['changed']:,} of {counted['units']:,} units are below {CHANGED:g}"
     return Panel(
         name="correlations",
-        kind="grid",
+        kind="heatmap",
         title="Which units still do what they did",
-        caption=f"Each line is a layer, from first to last, and in it every unit's correlation with itself before, the "
-        f"most changed on the left: bright is 1, unchanged, dark is 0 and less. Of {counted['units']:,} units "
-        f"{counted['changed']:,} are below {CHANGED:g}{', ' + ' and '.join(gone) if gone else ''}; "
-        f"{_finding(numbers)}.",
-        alt=f"{len(rows)} lines, one per layer: correlation of each unit with itself before; {counted['changed']:,} of "
-        f"{counted['units']:,} below {CHANGED:g}, {_finding(numbers)}.",
-        values=np.array(rows, dtype=np.float32),  # L 1 2 w
+        caption=f"Each line is a layer, the first on top, and in it every unit's correlation with itself before, from "
+        f"the most changed on the left: bright is 1, unchanged, dark is 0 and less.{ends} {finding}"
+        f"{''.join(', ' + words for words in gone)}; {_finding(numbers)}.",
+        alt=f"{lines} lines, one per layer: each unit's correlation with itself before; {finding}, {_finding(numbers)}.",
+        values=_lines(arrays, numbers),
         scale="fixed",
         limits=(0.0, 1.0),
         unit="correlation",
-        row_labels=tuple(numbers["layers"]),
         featured=True,
     )
+
+
+def _lines(arrays: Mapping[str, Any], numbers: Mapping[str, Any]) -> NDArray[np.float32]:
+    """A line of sorted correlations for each layer, as high as fits, and a gap after each depth."""
+    import numpy as np
+
+    high = max(1, round(HEIGHT / len(numbers["layers"])))
+    ends = {one["layer"] for one in numbers["depths"]} if len(numbers["depths"]) < len(numbers["layers"]) else set()
+    rows: list[NDArray[Any]] = []
+    for number, layer in enumerate(numbers["layers"]):
+        own = np.sort(arrays["correlation"][arrays["layer"] == number])  # U
+        at = np.arange(COLUMNS) * len(own) // COLUMNS  # the most changed unit always has a place
+        rows += [own[at]] * high
+        rows += [np.full(COLUMNS, np.nan)] * max(1, high // 3) * (layer in ends)
+    while np.isnan(rows[-1]).all():
+        rows.pop()
+    return np.array(rows, dtype=np.float32)  # H W
 
 
 def patches(artifact: Artifact) -> Panel:
@@ -78,14 +93,20 @@ def patches(artifact: Artifact) -> Panel:
         f"layer sees.{grey}",
         alt=f"{len(names)} most changed units, a row each: strongest patches before and after; the first is unit "
         f"{arrays['unit'][arrays['shown'][0]]} of {numbers['layers'][arrays['layer'][arrays['shown'][0]]]}.",
-        values=tiles.reshape(len(names), -1, *tiles.shape[3:]),  # S 2P 3 T T
+        values=_side_by_side(tiles),
         scale="none",
         row_labels=tuple(names),
-        columns=(
-            *(f"before, {n + 1}" for n in range(fires.shape[2])),
-            *(f"after, {n + 1}" for n in range(fires.shape[2])),
-        ),
+        columns=("before", "after"),
     )
+
+
+def _side_by_side(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The patches of each net in one row (S 2 P 3 T T), as one tile with a white edge: S 2 3 T P(T+g)."""
+    import numpy as np
+
+    padded = np.pad(tiles, [(0, 0)] * 5 + [(0, GAP)], constant_values=np.nan)  # S 2 P 3 T T+g
+    count, nets, patches, colours, height, width = padded.shape
+    return padded.transpose(0, 1, 3, 4, 2, 5).reshape(count, nets, colours, height, patches * width)
 
 
 def table(artifact: Artifact) -> Panel:
@@ -130,8 +151,8 @@ def curve(artifact: Artifact) -> Panel:
         kind="curves",
         title="How alike whole layers are",
         caption="Linear centred kernel alignment of each depth with itself before: 1 is the same up to turns and "
-        "scale. The second line is what other pictures give, which is chance: a value near it says nothing. Depths are "
-        f"{listed}.",
+        "scale. The second line is what shuffled pictures give, which is chance: a value near it says nothing. Depths "
+        f"are {listed}.",
         alt=f"Curve of the alignment of {len(told)} depths with what they were: least at {least['title']}, "
         f"{least['cka']:.2f}, where chance gives {least['chance']:.2f}.",
         values=np.array([[one["cka"] for one in told], [one["chance"] for one in told]]),  # 2 L
@@ -140,7 +161,7 @@ def curve(artifact: Artifact) -> Panel:
         limits=(0.0, 1.0),
         unit="CKA",
         columns=("depth",),
-        row_labels=("with the same pictures", "with other pictures"),
+        row_labels=("with the same pictures", "with pictures shuffled"),
         joint=True,
     )
 

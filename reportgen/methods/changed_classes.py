@@ -197,9 +197,9 @@ def _wall(artifact: Artifact) -> Panel:
 
 
 def _label(one: Mapping[str, Any]) -> str:
-    """ "cat: cat 93% → chair 41%"."""
+    """ "cat 93% → chair 41%", and what it is where the net did not know before."""
     was, now = (f"{name} {p:.0%}" for name, p in zip(one["answers"], one["confidence"], strict=True))
-    return f"{one['class']}: {was} → {now}" if one["known"] else f"{was} → {now}"
+    return f"{was} → {now}" if one["class"] == one["answers"][0] else f"{one['class']}: {was} → {now}"
 
 
 def _summary(numbers: Mapping[str, Any], featured: bool) -> Panel:

@@ -16,7 +16,7 @@ standard deviation. A unit constant in both nets has $r = 1$ where the constant 
 compared by linear centred kernel alignment (Kornblith et al., 2019), with columns centred,
 $\\mathrm{CKA} = \\|Y^T X\\|_F^2 / (\\|X^T X\\|_F \\|Y^T Y\\|_F)$; its examples are the means of the four quarters of a
 map, of at most `limit` pictures. With few examples for many units CKA is high for no reason: `chance` is what comes
-out where the pictures of the one net are set against other pictures of the other. A unit's partner is the one of its
+out where the pictures of the one net are shuffled, quarters kept. A unit's partner is the one of its
 layer, in the net after, with the highest correlation on the same examples.
 
 Compared are all layers that have weights, in which a change can begin, and those that end a stage; CKA and partners are
@@ -154,10 +154,10 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     unit = np.concatenate([np.arange(width) for width in widths])  # U
     seen = unit_change.changes(_part(found, "sums"))
     order = unit_change.ranking(seen, of_layer)
-    shown = _worth_seeing(seen, order, params.shown)
     tops = [_part(found, name) for name in ("top0", "top1")]
+    shown = _worth_seeing(seen, _once(order, unit, tops), params.shown)
     patches = changed_patches.patches(net, data, [(every[of_layer[u]], u) for u in shown], tops)
-    alike, arrays = _alike(found, depths)
+    alike, arrays = _alike(found, depths, rng.permutation(len(found["places"])))
     for entry in alike:
         own = of_layer == [layer.name for layer in every].index(entry["layer"])
         entry |= {"title": _depth(net, entry["layer"]), **_counted(seen, own)}
@@ -188,19 +188,27 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     return Artifact(arrays, numbers)
 
 
-def _worth_seeing(seen: Any, order: NDArray[Any], most: int) -> list[int]:
-    """The units to show: the most changed ones, of which a few may have become constant."""
-    import numpy as np
+def _once(order: NDArray[Any], unit: NDArray[Any], tops: Sequence[Partial]) -> list[int]:
+    """The order without units that are the same as one before: a convolution's, seen again after its batch norm."""
+    kept: dict[tuple[Any, ...], int] = {}
+    for u in order.tolist():
+        kept.setdefault((int(unit[u]), *(tuple(top["images"][u].tolist()) for top in tops)), u)
+    return list(kept.values())
 
-    changed = [int(u) for u in order if seen.size[u] > 0]
+
+def _worth_seeing(seen: Any, order: Sequence[int], most: int) -> list[int]:
+    """The units to show: the most changed ones, of which few may be constant unless there are no others."""
+    changed = [u for u in order if seen.size[u] > 0]
     lost = [u for u in changed if seen.states[u]]
     room = max(MOST_LOST, most - (len(changed) - len(lost)))
     left_out = set(lost[room:])
-    return [u for u in changed if u not in left_out][: int(np.clip(most, 0, len(changed)))]
+    return [u for u in changed if u not in left_out][:most]
 
 
-def _alike(found: Partial, depths: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The alignment of each depth with what it was, by chance too, and its units' partners."""
+def _alike(
+    found: Partial, depths: Sequence[Any], shuffled: NDArray[Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The alignment of each depth with what it was, with pictures shuffled too, and its units' partners."""
     import numpy as np
 
     from reportgen import alignment
@@ -208,8 +216,7 @@ def _alike(found: Partial, depths: Sequence[Any]) -> tuple[list[dict[str, Any]],
     told, partners, strengths = [], [], []
     for number, layer in enumerate(depths):
         old, new = (found[f"features{which}.{number}"] for which in (0, 1))  # N Q U
-        rolled = np.roll(new, len(new) // 2, axis=0)
-        x, y, other = (part.reshape(-1, part.shape[-1]) for part in (old, new, rolled))  # E U
+        x, y, other = (part.reshape(-1, part.shape[-1]) for part in (old, new, new[shuffled]))  # E U
         best, strength = alignment.partners(x, y)
         cka, chance = alignment.cka(x, y), alignment.cka(x, other)
         own = float((best == np.arange(len(best))).mean())
