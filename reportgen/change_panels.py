@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CHANGED = 0.5  # correlation below which a unit is counted as changed: half of what it did is less than that shared
 COLUMNS, HEIGHT = 224, 160  # of the sheet of correlations, about
-GAP = 2  # pixels beside each patch
+GAP, EDGE = 2, 6  # pixels beside each patch, and around those of one net
 GONE = {"silenced": "became constant", "woken": "ceased to be constant"}
 WORDS = {"silenced": "constant now", "woken": "was constant", "moved": "another constant"}
 
@@ -43,7 +43,8 @@ def sheet(artifact: Artifact) -> Panel:
         caption=f"Each line is a layer, the first on top, and in it every unit's correlation with itself before, from "
         f"the most changed on the left: bright is 1, unchanged, dark is 0 and less.{ends} {finding}"
         f"{''.join(', ' + words for words in gone)}; {_finding(numbers)}.",
-        alt=f"{lines} lines, one per layer: each unit's correlation with itself before; {finding}, {_finding(numbers)}.",
+        alt=f"{lines} lines, one per layer: correlation of each unit with itself before; {finding}, "
+        f"{_finding(numbers)[:60]}.",
         values=_lines(arrays, numbers),
         scale="fixed",
         limits=(0.0, 1.0),
@@ -101,12 +102,14 @@ def patches(artifact: Artifact) -> Panel:
 
 
 def _side_by_side(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The patches of each net in one row (S 2 P 3 T T), as one tile with a white edge: S 2 3 T P(T+g)."""
+    """The patches of each net in one row (S 2 P 3 T T), as one tile with white at its sides: S 2 3 T W."""
     import numpy as np
 
-    padded = np.pad(tiles, [(0, 0)] * 5 + [(0, GAP)], constant_values=np.nan)  # S 2 P 3 T T+g
-    count, nets, patches, colours, height, width = padded.shape
-    return padded.transpose(0, 1, 3, 4, 2, 5).reshape(count, nets, colours, height, patches * width)
+    tiles = np.pad(tiles, [(0, 0)] * 5 + [(0, GAP)], constant_values=np.nan)  # S 2 P 3 T T+g
+    count, nets, patches, colours, height, width = tiles.shape
+    joined = tiles.transpose(0, 1, 3, 4, 2, 5).reshape(count, nets, colours, height, patches * width)
+    wide: NDArray[np.float32] = np.pad(joined, [(0, 0)] * 4 + [(EDGE, EDGE - GAP)], constant_values=np.nan)
+    return wide
 
 
 def table(artifact: Artifact) -> Panel:
