@@ -3,7 +3,7 @@
 Sums are joined as Chan, Golub and LeVeque (1983) have it, in double precision, so that nothing is lost where a unit's
 mean is large against its spread, and no activation is kept.
 
-Axes: U units of all compared layers in a row, N values of a unit; "before, after" is an axis of two.
+Axes: N pictures, U units of all compared layers in a row, P positions; "before, after" is an axis of two.
 """
 
 from __future__ import annotations
@@ -30,16 +30,26 @@ def sums(before: Tensor, after: Tensor, layer: str) -> Partial:
     import numpy as np
     import torch
 
-    a, b = (value.double().transpose(0, 1).flatten(1) for value in (before, after))  # U N
-    if not bool(a.isfinite().all() and b.isfinite().all()):
+    own = [value.flatten(2) if value.ndim == 4 else value[:, :, None] for value in (before, after)]  # N U P each
+    ends = [torch.stack([extreme(one, (0, 2)) for one in own], 1).double() for extreme in (torch.amin, torch.amax)]
+    if not all(bool(end.isfinite().all()) for end in ends):  # U 2 each; NaN is the least and the most of its unit
         raise MethodError(f"The net gives NaN or infinity in {layer}, before or after: its weights are damaged.")
-    ends = [torch.stack([extreme(one, 1) for one in (a, b)], 1) for extreme in (torch.amin, torch.amax)]  # U 2 each
-    gap = ((a - b) ** 2).sum(1)  # U
-    mean = torch.stack([a.mean(1), b.mean(1)], 1)  # U 2
+    a, b = (one.double() for one in own)
+    gap = _dot(a - b, a - b)
+    mean = torch.stack([a.mean((0, 2)), b.mean((0, 2))], 1)  # U 2
     a, b = a - mean[:, :1], b - mean[:, 1:]
-    products = torch.stack([(a * a).sum(1), (b * b).sum(1), (a * b).sum(1)], 1)  # U 3
+    products = torch.stack([_dot(a, a), _dot(b, b), _dot(a, b)], 1)  # U 3
     found = {"mean": mean, "products": products, "gap": gap, "low": ends[0], "high": ends[1]}
-    return {"count": np.full(len(a), a.shape[1], np.int64)} | {k: v.cpu().numpy() for k, v in found.items()}
+    count = a.shape[0] * a.shape[2]
+    return {"count": np.full(a.shape[1], count, np.int64)} | {k: v.cpu().numpy() for k, v in found.items()}
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """The sum of products of each unit's values (N U P), U."""
+    import torch
+
+    total: Tensor = torch.linalg.vecdot(one, other).sum(0)
+    return total
 
 
 def joined(partials: Sequence[Partial]) -> Partial:

@@ -208,6 +208,10 @@ def test_wishes_that_mean_nothing():
     for params, words in (({"limit": 3}, "limit: 3"), ({"shown": 0}, "shown: 0"), ({"layers": []}, "layers:")):
         with pytest.raises(MethodError, match=words):
             reportgen.compute("changed_units", net, data, **params, **more)
+    broken = changed(net)
+    broken.module.features[3].weight[0] = float("nan")
+    with pytest.raises(MethodError, match=r"NaN or infinity in features\.3, before or after"):
+        reportgen.compute("changed_units", broken, data, **more)
     with pytest.raises(MethodError, match="has 3 pictures that can be read"):
         reportgen.compute("changed_units", net, tiny.dataset(5, broken=(1, 2)), **more)
 
