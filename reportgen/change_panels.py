@@ -80,10 +80,7 @@ def patches(artifact: Artifact) -> Panel:
     fires[:, 1] &= (silent != 1)[:, None]
     fires[:, 0] &= (silent != 2)[:, None]
     tiles = patch_blocks.pictures(arrays["patches"], fires)  # S 2 P 3 T T
-    names = [
-        f"{numbers['layers'][arrays['layer'][u]]} {arrays['unit'][u]}, r = {arrays['correlation'][u]:.2f}"
-        for u in arrays["shown"]
-    ]
+    names = [_named(artifact, int(u)) for u in arrays["shown"]]
     grey = "" if fires.all() else " Where a unit fires nowhere, or is the same everywhere, it stays grey."
     return Panel(
         name="patches",
@@ -92,13 +89,22 @@ def patches(artifact: Artifact) -> Panel:
         caption=f"{len(names)} of the most changed units, one per row: the {fires.shape[2]} patches of "
         f"{numbers['set']} that excited each most before (left) and after (right). A patch is what one position of the "
         f"layer sees.{grey}",
-        alt=f"{len(names)} most changed units, a row each: strongest patches before and after; the first is unit "
-        f"{arrays['unit'][arrays['shown'][0]]} of {numbers['layers'][arrays['layer'][arrays['shown'][0]]]}.",
+        alt=f"{len(names)} most changed units, a row each: strongest patches before and after; the first is "
+        f"{names[0][:50]}.",
         values=_side_by_side(tiles),
         scale="none",
         row_labels=tuple(names),
         columns=("before", "after"),
     )
+
+
+def _named(artifact: Artifact, u: int) -> str:
+    """ "unit 17 of layer2.0.bn2, r = 0.31"."""
+    from reportgen.unit_change import STATES
+
+    arrays, layers = artifact.arrays, artifact.numbers["layers"]
+    how = WORDS.get(STATES[arrays["state"][u]]) or f"r = {arrays['correlation'][u]:.2f}".replace("-", "−")
+    return f"unit {arrays['unit'][u]} of {layers[arrays['layer'][u]]}, {how}"
 
 
 def _side_by_side(tiles: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -200,6 +200,8 @@ class Site:
     def net(self, model: str) -> str:
         """One net: its card, its layers, everything about it."""
         card, path = self.report.cards[model], f"net/{model}.html"
+        before = self.report.spec.models[model].before
+        facts = [*card_facts(card), *([("Before", self.hanger.names[before])] if before else [])]
         page = ""
         for chosen in ("all", "featured", "deepest"):
             groups = groups_of_net(self.report, self.blocks, self.hanger, model, chosen)
@@ -207,7 +209,7 @@ class Site:
                 path,
                 self.hanger.names[model],
                 groups=groups,
-                facts=card_facts(card),
+                facts=facts,
                 standing_in=self.report.fallbacks.get(model, ""),
                 netmap=make_map(self.report, self.units, model, {s.id: s.title for s in self.report.spec.sections}),
                 tables=layer_table(card),

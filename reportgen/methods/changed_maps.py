@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import change, images, palettes, patterns, tile_maps
+from reportgen import change, images, palettes, patterns, tile_maps, wording
 from reportgen.records import Artifact, Input, Method, Net, Panel
 from reportgen.targets import resolve_target
 
@@ -107,8 +107,8 @@ def panels(artifact: Artifact) -> list[Panel]:
             kind="grid",
             title=f"{title} before and after",
             caption=f"{title} for {name} (probability {was:.0%} before, {now:.0%} after) before and after, both from "
-            f"{low:.3g} to {top:.3g}, and the difference from {-top:.3g} (blue, less) to {top:.3g} (red, more). "
-            f"{likeness}",
+            f"{_said(low)} to {_said(top)}, and the difference from {_said(-top)} (blue, less) to {_said(top)} (red, "
+            f"more). {likeness}",
             alt=f"{title} for {name[:30]} over the grey photo before and after, and the difference: {_short(numbers)}.",
             values=_tiles(artifact, top, signed),  # 1 3 3 H W
             scale="none",
@@ -130,6 +130,10 @@ def panels(artifact: Artifact) -> list[Panel]:
             photo="under",
         ),
     ]
+
+
+def _said(value: float) -> str:
+    return wording.size(value).replace("-", "−")
 
 
 def _top(artifact: Artifact) -> float:
