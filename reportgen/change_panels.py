@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CHANGED = 0.5  # correlation below which a unit is counted as changed: half of what it did is less than that shared
 COLUMNS, HEIGHT = 224, 160  # of the sheet of correlations, about
-GAP, EDGE = 2, 6  # pixels beside each patch, and around those of one net
+GAP, EDGE = 2, 6  # pixels between patches, and towards those of the other net
 GONE = {"silenced": "became constant", "woken": "ceased to be constant"}
 WORDS = {"silenced": "constant now", "woken": "was constant", "moved": "another constant"}
 
@@ -108,13 +108,14 @@ def _named(artifact: Artifact, u: int) -> str:
 
 
 def _side_by_side(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The patches of each net in one row (S 2 P 3 T T), as one tile with white at its sides: S 2 3 T W."""
+    """The patches of each net in one row (S 2 P 3 T T), as one tile with white between the two: S 2 3 T W."""
     import numpy as np
 
-    tiles = np.pad(tiles, [(0, 0)] * 5 + [(0, GAP)], constant_values=np.nan)  # S 2 P 3 T T+g
     count, nets, patches, colours, height, width = tiles.shape
-    joined = tiles.transpose(0, 1, 3, 4, 2, 5).reshape(count, nets, colours, height, patches * width)
-    wide: NDArray[np.float32] = np.pad(joined, [(0, 0)] * 4 + [(EDGE, EDGE - GAP)], constant_values=np.nan)
+    wide = np.full((count, nets, colours, height, patches * (width + GAP) - GAP + EDGE), np.nan, dtype=np.float32)
+    for which, place in np.ndindex(nets, patches):
+        left = which * EDGE + place * (width + GAP)
+        wide[:, which, ..., left : left + width] = tiles[:, which, place]
     return wide
 
 
