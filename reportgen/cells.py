@@ -105,9 +105,11 @@ def unfit_before(method: Method, card: Card, before: Card | None) -> str:
 
 def _named_methods(params: Any) -> dict[str, int]:
     """The versions of the methods that params name, such as that whose maps are compared: their results are in here."""
+    named = [getattr(params, field.name) for field in fields(params) if field.metadata.get("method")]
+    if not named:
+        return {}
     from reportgen.methods import method
 
-    named = [getattr(params, field.name) for field in fields(params) if field.metadata.get("method")]
     return {name: method(name).version for name in named}
 
 

@@ -1,5 +1,6 @@
 """Fills the cells of a plan that the store does not hold: one net on the device at a time, failures recorded.
 
+Where cells compare a net with what it was before, that one is there too, as long as the net is.
 A cell that fails does not stop the rest and is not stored: the next build tries it again. What is filled is stored at
 once, so that an interrupted run goes on where it stood.
 """

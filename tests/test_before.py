@@ -18,10 +18,10 @@ from reportgen.methods import method, methods
 from reportgen.nets import archs
 from reportgen.plan import make_plan
 from reportgen.run import fill
-from reportgen.spec import read_spec
+from reportgen.spec import check_files, read_spec
 from reportgen.store import Store
 from tests import tiny
-from tests.test_end_to_end import counts, run, write_spec
+from tests.test_end_to_end import REPOSITORY, counts, run, write_spec
 
 UNITS = {"id": "units", "method": "changed_units", "dataset": "world", "params": {"layers": "stages", "shown": 1}}
 SPEC = {
@@ -179,3 +179,13 @@ def test_no_other_key_hangs_on_what_a_net_was():
     how = {"image": None, "uses": {}, "precision": "fp32", "seed": 0}
     document = cells.key_document(saliency, saliency.params(), card, **how)
     assert set(document) == {"schema", "kind", "numerics_epoch", "method", "params", "net", *how}
+
+
+def test_the_example_can_be_planned_and_every_comparison_applies(tmp_path):
+    spec = read_spec(REPOSITORY / "specs/before_after.yaml")
+    assert check_files(spec) == []
+    chosen = models.choose(spec, tmp_path, {}, offline=True, allow_code=False, say=print)
+    cards = {name: models.card(choice, Store(tmp_path)) for name, choice in chosen.items()}
+    plan = make_plan(spec, methods(), chosen, cards)
+    assert not plan.excluded
+    assert {cell.model for cell in plan.cells if cell.method == "changed_units"} == {"trained", "pruned", "four_bits"}

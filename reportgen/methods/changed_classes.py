@@ -219,6 +219,7 @@ def _summary(numbers: Mapping[str, Any], featured: bool) -> Panel:
     if numbers["margin_changed"] is not None:
         rows.append(("... of those that got another answer", f"{numbers['margin_changed']:.3f}", ""))
     verdict = "as much as chance would have it" if numbers["p"] >= 0.05 else "more than chance would have it"
+    right = f", {numbers['broken']} went wrong, {numbers['mended']} right" if numbers["counted"] else ""
     moved = f" Accuracy moved {verdict}." if numbers["broken"] + numbers["mended"] else ""
     return Panel(
         name="summary",
@@ -226,8 +227,8 @@ def _summary(numbers: Mapping[str, Any], featured: bool) -> Panel:
         title="Other answers than before",
         caption=f"The answers of {numbers['net']} to the pictures of {numbers['set']}, before and after.{moved} A "
         "small gap before means that a picture lay on the edge, and that little was needed to change its answer.",
-        alt=f"Table: {numbers['changed']:,} pictures ({numbers['share']:.1%}) got another answer, {numbers['broken']} "
-        f"went wrong and {numbers['mended']} right; accuracy {old:.1%} before, {new:.1%} after.",
+        alt=f"Table: {numbers['changed']:,} pictures ({numbers['share']:.1%}) got another answer{right}; probabilities "
+        f"moved by {numbers['distance']:.3f}.",
         scale="none",
         columns=("Measured on the set", "before", "after"),
         rows=tuple(rows),

@@ -66,6 +66,16 @@ def test_the_same_weights_change_no_answer():
     assert shown[0].featured
 
 
+def test_a_set_without_a_class_that_the_nets_know_counts_answers_only():
+    net, data = tiny.tiny_net("branching"), tiny.dataset(12, classes=("nothing", "nobody"))
+    found = reportgen.compute("changed_classes", net, data, before=tiny.before(net), shown=2)
+    assert found.numbers["unknown"] == found.numbers["changed"] > 0
+    assert found.numbers["broken"] == found.numbers["mended"] == found.numbers["counted"] == 0
+    table = next(panel for panel in method("changed_classes").panels(found) if panel.name == "summary")
+    assert not any("right" in row[0] for row in table.rows)
+    assert "right" not in table.alt
+
+
 @pytest.mark.parametrize(
     ("broken", "mended"), [(0, 0), (1, 0), (0, 5), (3, 3), (2, 9), (17, 4), (40, 61), (600, 700), (0, 3000)]
 )
