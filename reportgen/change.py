@@ -107,10 +107,16 @@ def settled(name: str, settings: Any) -> tuple[tuple[str, Any], ...]:
 
     from reportgen.spec_params import make_params
 
-    found, given = map_method(name), dict(settings)
+    found = map_method(name)
+    if not isinstance(settings, Mapping | tuple):
+        raise MethodError(f"settings: {settings!r} is no mapping; right would be params of {name} as `key: value`.")
+    given = dict(settings)
     if "target" in given:
         raise MethodError("settings: the target is said beside the map, not in here: `target:`.")
-    made = make_params(found, {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
+    try:
+        made = make_params(found, {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
+    except MethodError as error:
+        raise MethodError(f"settings: {error}") from error
     return tuple((one.name, getattr(made, one.name)) for one in fields(found.params) if one.name != "target")
 
 

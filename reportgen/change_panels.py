@@ -19,12 +19,16 @@ GONE = {"silenced": "became constant", "woken": "ceased to be constant"}
 WORDS = {"silenced": "constant now", "woken": "was constant", "moved": "another constant"}
 
 
+def _r(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
 def _finding(numbers: Mapping[str, Any]) -> str:
     """The most changed unit in words."""
     first, all_of_them = numbers["most"][0], numbers["all"]
     if all_of_them["untouched"] == all_of_them["units"]:
         return "not one unit changed"
-    how = WORDS.get(first["state"]) or f"r = {first['correlation']:.2f}"
+    how = WORDS.get(first["state"]) or f"r = {_r(first['correlation'])}"
     return f"first unit {first['unit']} of {first['layer']} ({how})"
 
 
@@ -40,9 +44,9 @@ def sheet(artifact: Artifact) -> Panel:
         name="correlations",
         kind="heatmap",
         title="Which units still do what they did",
-        caption=f"Each line is a layer, the first on top, and in it every unit's correlation with itself before, from "
-        f"the most changed on the left: bright is 1, unchanged, dark is 0 and less.{ends} {finding}"
-        f"{''.join(', ' + words for words in gone)}; {_finding(numbers)}.",
+        caption=f"Each line is a layer, the first on top, and in it every unit's correlation with itself before "
+        f"(weights: {numbers['before']}), the most changed on the left: bright is 1, unchanged, dark is 0 and less."
+        f"{ends} {finding}{''.join(', ' + words for words in gone)}; {_finding(numbers)}.",
         alt=f"{lines} lines, one per layer: correlation of each unit with itself before; {finding}, "
         f"{_finding(numbers)[:60]}.",
         values=_lines(arrays, numbers),
@@ -103,7 +107,7 @@ def _named(artifact: Artifact, u: int) -> str:
     from reportgen.unit_change import STATES
 
     arrays, layers = artifact.arrays, artifact.numbers["layers"]
-    how = WORDS.get(STATES[arrays["state"][u]]) or f"r = {arrays['correlation'][u]:.2f}".replace("-", "−")
+    how = WORDS.get(STATES[arrays["state"][u]]) or f"r = {_r(arrays['correlation'][u])}"
     return f"unit {arrays['unit'][u]} of {layers[arrays['layer'][u]]}, {how}"
 
 
@@ -127,9 +131,9 @@ def table(artifact: Artifact) -> Panel:
             place,
             one["layer"],
             one["unit"],
-            WORDS.get(one["state"]) or f"{one['correlation']:.3f}",
+            WORDS.get(one["state"]) or _r(one["correlation"], 3),
             f"{one['change']:.3g}",
-            *(wording.size(mean) for mean in one["mean"]),
+            *(wording.size(mean).replace("-", "−") for mean in one["mean"]),
         )
         for place, one in enumerate(numbers["most"], 1)
     )
@@ -143,7 +147,7 @@ def table(artifact: Artifact) -> Panel:
         alt=f"Table of the {len(rows)} most changed units with correlation, change and means; first stands unit "
         f"{first['unit']} of {first['layer']}.",
         scale="none",
-        columns=("", "layer", "unit", "correlation", "change", "mean before", "mean after"),
+        columns=("rank", "layer", "unit", "correlation", "change", "mean before", "mean after"),
         rows=rows,
     )
 
@@ -183,13 +187,13 @@ def depths(artifact: Artifact) -> Panel:
         (
             one["title"],
             one["units"],
-            f"{one['median']:.3f}",
+            _r(one["median"], 3),
             f"{one['changed'] / one['units']:.0%}",
             one["silenced"],
             f"{one['cka']:.3f}",
             f"{one['chance']:.3f}",
             f"{one['own_partner']:.0%}",
-            f"{one['partner']:.3f}",
+            _r(one["partner"], 3),
         )
         for one in numbers["depths"]
     )
@@ -199,11 +203,11 @@ def depths(artifact: Artifact) -> Panel:
         kind="table",
         title="Units and whole layers, depth by depth",
         caption=f"The median correlation of units with themselves before, the share below {CHANGED:g}, the alignment "
-        f"of the whole layer (CKA) on {numbers['examples'][0]:,} pictures with what chance gives, the share of units "
+        f"of the whole layer (CKA) on {numbers['compared']:,} pictures with what chance gives, the share of units "
         "whose best partner in the layer is themselves, and the median correlation with that partner. Few partners "
         "of one's own and a high CKA mean the same features in other units.",
         alt=f"Table of {len(rows)} depths with correlations, CKA and partners; at {last['title']} the median is "
-        f"{last['median']:.2f} and CKA is {last['cka']:.2f}.",
+        f"{_r(last['median'])} and CKA is {last['cka']:.2f}.",
         scale="none",
         columns=(
             "depth",

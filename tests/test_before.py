@@ -87,7 +87,7 @@ def test_a_build_computes_once_and_another_net_before_computes_the_comparisons_a
     assert counts(site) == {"computed": 6, "cached": 0, "failed": 0}, "accuracy twice, prediction once, three compare"
     found = {cell["id"]: cell for cell in json.loads((site / "report.json").read_text())["cells"]}
     assert set(found) == {"right.old", "right.new", "units.new", "answers.new", "maps.new.dot"}
-    assert found["units.new"]["numbers"]["before"] == "ResNet mini (old.safetensors)"
+    assert found["units.new"]["numbers"]["before"] == "old.safetensors"
     assert "nothing to do" in run("build", path, **how).stdout
     with_told = {"old": {**SPEC["models"]["old"], "weights": "older.safetensors"}, "new": SPEC["models"]["new"]}
     write_weights(folder / "older.safetensors", silent=5)
@@ -166,6 +166,20 @@ def test_a_spec_in_which_nothing_came_from_anything_has_nothing_to_compare(folde
     alone = {"old": SPEC["models"]["old"]}
     said = problems(folder, models=alone, sections=[UNITS])
     assert "changed_units compares a net with what it was; give a model `before:`" in said
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"map": "prediction"}, "map: 'prediction' gives no map of a picture. Known: cam, grad_cam, integrated"),
+        ({"map": "saliency", "settings": {"layer": "conv1"}}, "settings: The params of saliency do not fit"),
+        ({"settings": ["stage4"]}, "settings: ['stage4'] is no mapping; right would be params of grad_cam"),
+    ],
+)
+def test_wrong_params_of_a_map_are_named_with_their_place(folder, params, words):
+    said = problems(folder, sections=[{"id": "maps", "method": "changed_maps", "params": params}])
+    assert words in said
+    assert "tiny.yaml:" in said
 
 
 def test_sections_mean_the_models_that_came_from_another(folder):

@@ -110,6 +110,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
         "transitions": _transitions(net, seen, changed),
         "shown": told,
         "set": data.name,
+        "before": net.before.card.weights_source if net.before is not None else "",
         "net": net.card.facts.title or net.card.arch,
         **tile_maps.where(net.card),
     }
@@ -225,8 +226,9 @@ def _summary(numbers: Mapping[str, Any], featured: bool) -> Panel:
         name="summary",
         kind="table",
         title="Other answers than before",
-        caption=f"The answers of {numbers['net']} to the pictures of {numbers['set']}, before and after.{moved} A "
-        "small gap before means that a picture lay on the edge, and that little was needed to change its answer.",
+        caption=f"The answers of {numbers['net']} to the pictures of {numbers['set']}, before (weights: "
+        f"{numbers['before']}) and after.{moved} A small gap before means that a picture lay on the edge, and that "
+        "little was needed to change its answer.",
         alt=f"Table: {numbers['changed']:,} pictures ({numbers['share']:.1%}) got another answer{right}; probabilities "
         f"moved by {numbers['distance']:.3f}.",
         scale="none",

@@ -177,10 +177,9 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     }
     numbers = {
         "layers": named,
-        "before": _said(net.before) if net.before is not None else "",
-        "after": _said(net),
+        "before": net.before.card.weights_source if net.before is not None else "",
         "set": data.name,
-        "examples": [int(n) for n in (len(found["places"]), found["features0.0"].shape[1])] if depths else [0, 0],
+        "compared": len(found["places"]),
         "depths": alike,
         "all": _counted(seen, of_layer >= 0),
         "most": [_row(seen, int(u), named[of_layer[u]], int(unit[u])) for u in order[:MOST_ROWS]],
@@ -255,10 +254,6 @@ def _row(seen: Any, u: int, layer: str, unit: int) -> dict[str, Any]:
     means = [float(value) for value in seen.mean[u]]
     values = {"correlation": float(seen.correlation[u]), "change": float(seen.size[u]), "mean": means}
     return {"layer": layer, "unit": unit, "state": STATES[seen.states[u]], **values}
-
-
-def _said(net: Net) -> str:
-    return f"{net.card.facts.title or net.card.arch} ({net.card.weights_source})"
 
 
 def _depth(net: Net, layer: str) -> str:
