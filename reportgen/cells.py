@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from reportgen import keys, patterns
+from reportgen import change, keys, patterns
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Card, Method, Precision, Preprocess
 
@@ -31,11 +31,13 @@ def key_document(
     precision: Precision,
     seed: int,
     training: Sequence[str] = (),
+    before: Card | None = None,
 ) -> dict[str, Any]:
     """Everything that can change a cell's result, and nothing that cannot (device, threads, batch size, paths).
 
     `images` are the pictures of a method that looks at a set of them, `dataset` the digest of a data set; `image` is
-    None then. `training` are the keys of the runs that a method of that scope looks at.
+    None then. `training` are the keys of the runs that a method of that scope looks at, `before` is the card of the
+    net that a method compares this one with.
     """
     document = {
         "schema": keys.KEY_SCHEMA,
@@ -43,14 +45,7 @@ def key_document(
         "numerics_epoch": keys.NUMERICS_EPOCH,
         "method": {"name": method.name, "version": method.version},
         "params": _telling(params),
-        "net": {
-            "builder": card.builder,
-            "weights": card.weights,
-            "classes": keys.digest(card.classes),
-            "preprocess": _preprocessing(card.preprocess),
-            # what a method prints about the net without running it
-            "facts": keys.digest({"facts": card.facts, "numbers": card.numbers}),
-        },
+        "net": _net(card),
         "image": image,
         "uses": uses,
         "precision": precision,
@@ -60,7 +55,23 @@ def key_document(
         document["dataset"] = dataset
     if training:
         document["training"] = list(training)
+    if before is not None:
+        document["before"] = _net(before)
+    if methods := _named_methods(params):
+        document["methods"] = methods
     return document if images is None else {**document, "images": list(images)}
+
+
+def _net(card: Card) -> dict[str, Any]:
+    """What a key says of a net."""
+    return {
+        "builder": card.builder,
+        "weights": card.weights,
+        "classes": keys.digest(card.classes),
+        "preprocess": _preprocessing(card.preprocess),
+        # what a method prints about the net without running it
+        "facts": keys.digest({"facts": card.facts, "numbers": card.numbers}),
+    }
 
 
 def unfit(method: Method, card: Card) -> str:
@@ -78,6 +89,28 @@ def unfit(method: Method, card: Card) -> str:
             "encoder-decoder (arch: encdec) and SqueezeNet have."
         )
     return ""
+
+
+def unfit_before(method: Method, card: Card, before: Card | None) -> str:
+    """Why a net cannot be compared with what it was before, where the method does that, or an empty text."""
+    if "before" not in method.needs:
+        return ""
+    if before is None:
+        return (
+            f"{card.facts.title or card.arch} is not said to have come from another net, so there is nothing to "
+            "compare it with; right would be `before:` with the name of another model, at this one."
+        )
+    return change.unlike(before, card)
+
+
+def _named_methods(params: Any) -> dict[str, int]:
+    """The versions of the methods that params name, such as that whose maps are compared: their results are in here."""
+    named = [getattr(params, field.name) for field in fields(params) if field.metadata.get("method")]
+    if not named:
+        return {}
+    from reportgen.methods import method
+
+    return {name: method(name).version for name in named}
 
 
 def _telling(params: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def compute(
     points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
+    before: Net | None = None,
     **params: Any,
 ) -> Artifact: ...
 @overload
@@ -44,6 +45,7 @@ def compute(
     points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
+    before: Net | None = None,
     **params: Any,
 ) -> Any: ...
 def compute(
@@ -55,6 +57,7 @@ def compute(
     points: Points | Sequence[Points] = (),
     seed: int = 0,
     store: Store | None = None,
+    before: Net | None = None,
     **params: Any,
 ) -> Artifact | list[Artifact]:
     """What a method gives for a picture (H x W x 3, 0..1), or a list of artifacts for a list of pictures.
@@ -62,10 +65,12 @@ def compute(
     A method that looks at a set of images gives one artifact for the whole list, one that looks over a data set
     (`reportgen.load_dataset`) one for the set; one that looks at a run of training (known of the embedded nets) takes
     either or neither. `params` are the method's own, such as target, layer and units; `label` names what the
-    pictures show; `points` are named places as (x, y) in pixels, one mapping for each picture. A store is used only
-    when one is given. Raises MethodError for a wrong param, NotApplicable where the method has no meaning on this net.
+    pictures show; `points` are named places as (x, y) in pixels, one mapping for each picture; `before` is what the
+    net was, for methods that compare the two. A store is used only when one is given. Raises MethodError for a wrong
+    param, NotApplicable where the method has no meaning on this net.
     """
     found = _method(method)
+    net = _with_before(found, net, before)
     filled = _params(found, net, params)
     if found.scope == "dataset":
         return _told(_over_dataset(found, net, pictures, filled, seed, store), found, net)
@@ -88,6 +93,26 @@ def compute(
     made = [one for chunk in cells.chunks(given, 16) for one in _chunk(found, net, chunk, filled, seed, store)]
     artifacts = [_told(artifact, found, net, one.picture) for artifact, one in zip(made, given, strict=True)]
     return artifacts if many else artifacts[0]
+
+
+def _with_before(method: Method, net: Net, before: Net | None) -> Net:
+    """The net with what it was, where the method compares the two; they must have met on one device."""
+    if "before" not in method.needs:
+        if before is not None:
+            raise MethodError(f"{method.name} looks at one net, and `before` means nothing to it; leave it out.")
+        return net
+    if before is None:
+        raise MethodError(
+            f"{method.name} compares a net with what it was: compute({method.name!r}, net, ..., before=other)."
+        )
+    if reason := cells.unfit_before(method, net.card, before.card):
+        raise NotApplicable(reason)
+    if (before.device, before.precision) != (net.device, net.precision):
+        raise MethodError(
+            f"before: that net is on {before.device} in {before.precision}, this one on {net.device} in "
+            f"{net.precision}; right would be both alike."
+        )
+    return replace(net, before=before)
 
 
 def _told(artifact: Artifact, method: Method, net: Net, picture: Picture | None = None) -> Artifact:
@@ -215,7 +240,8 @@ def _document(
     training: Sequence[str] = (),
 ) -> dict[str, Any]:
     how: dict[str, Any] = {"image": image, "images": images, "dataset": dataset, "precision": net.precision}
-    how["training"] = training
+    compared = net.before if "before" in method.needs else None
+    how |= {"training": training, "before": compared.card if compared is not None else None}
     return cells.key_document(method, params, net.card, uses={}, seed=seed, **how)
 
 

@@ -65,6 +65,7 @@ class Batch:
     x: torch.Tensor  # N 3 H W: the net's normalised input
     values: Mapping[str, torch.Tensor]  # what the layers that the method asked for gave, from one pass
     rngs: Sequence[np.random.Generator]  # one per picture, whatever the chunks
+    before: Mapping[str, torch.Tensor] = field(default_factory=dict)  # the same of `Net.before`, for those who need it
 
 
 @dataclass(frozen=True)

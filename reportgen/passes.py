@@ -182,7 +182,20 @@ def _batch(run: _Pass, jobs: Sequence[Job], pictures: Sequence[tuple[int, Exampl
         found = hooks.run_to(lean(net, names), x, names)
     values = {name: found[path] for name, path in asked.items()} | found
     known = tuple(run.targets[label] if label >= 0 else -1 for label in labels)
-    return Batch(places, examples, tuple(labels), known, x, values, ())
+    return Batch(places, examples, tuple(labels), known, x, values, (), _before(net, jobs, examples, x))
+
+
+def _before(net: Net, jobs: Sequence[Job], examples: Sequence[Example], x: Tensor) -> dict[str, Tensor]:
+    """What the same layers of the net before gave, for the jobs that compare the two."""
+    asked = {name: net.card.resolve(name).name for job in jobs if "before" in job.method.needs
+             for name in _layers(net, job)}  # fmt: skip
+    if net.before is None or not asked:
+        return {}
+    names = list(dict.fromkeys(asked.values()))
+    if net.before.card.preprocess != net.card.preprocess:
+        x = net.before.preprocess([example.picture for example in examples])  # N 3 H W
+    found = hooks.run_to(lean(net.before, names), x, names)
+    return {name: found[path] for name, path in asked.items()} | found
 
 
 def _layers(net: Net, job: Job) -> Sequence[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reportgen import images
-from reportgen.cells import OF_SETS, key_document, unfit, unfit_set
+from reportgen.cells import OF_SETS, key_document, unfit, unfit_before, unfit_set
 from reportgen.errors import ModelError, NotApplicable, SpecError, nearest
 from reportgen.examples import Dataset
 from reportgen.keys import digest
@@ -55,6 +55,7 @@ def make_plan(
         params, reason = _settled(method, asked, cards[model])
         training = getattr(models[model], "training", None) if method.scope == "training" else None
         dataset = section.dataset if method.scope == "dataset" or training else None
+        reason = reason or unfit_before(method, cards[model], maker.before(method, model))
         reason = reason or (unfit_set(method, datasets[dataset]) if dataset else "")
         reason = reason or (_unfit_run(method, training) if method.scope == "training" else "")
         uses = {} if reason else maker.used(method, model, image)
@@ -185,9 +186,15 @@ class _Maker:
             precision=self.spec.precision,
             seed=self.spec.seed,
             training=training,
+            before=self.before(method, model),
         )
         key, shown = digest(document), tuple(images)
         return Cell(name, "", method.name, model, image, params, None, key, document, uses, shown, dataset)
+
+    def before(self, method: Method, model: str) -> Card | None:
+        """The card of what a model was before, for methods that compare the two."""
+        name = self.spec.models[model].before if "before" in method.needs else None
+        return self.cards[name] if name else None
 
     def used(self, method: Method, model: str, image: str | None) -> dict[str, Cell]:
         """The cells that one of the method takes as input, by their method."""

@@ -145,6 +145,7 @@ class Net:
     card: Card
     device: str
     precision: Precision
+    before: Net | None = field(default=None, repr=False)  # what it came from, for methods that need it
 
     def _repr_html_(self) -> str:
         """What notebooks show of a net: its card."""
@@ -331,7 +332,7 @@ class Method:
     scan: Scan | None = None  # in place of run, for methods that look at a data set
     needs: frozenset[str] = (
         frozenset()
-    )  # gradient, relu, global_pooling, class_maps, generator, checkpoints, points, masks
+    )  # gradient, relu, global_pooling, class_maps, generator, checkpoints, points, masks, before
     uses: tuple[str, ...] = ()  # methods whose artifacts on the same net and picture come in as Input.used
     beside: tuple[str, ...] = ()  # methods whose artifacts (same net and layer) panels finds in Artifact.beside; they
     # are no part of the key, so that what is shown beside a result can change without computing the result again

@@ -71,5 +71,5 @@ def _path(memo: Path, asked: ModelSpec) -> Path:
     from reportgen.spec_models import file_digest
 
     classes = file_digest(asked.classes) if isinstance(asked.classes, Path) else asked.classes
-    said = asked.model_dump(mode="json", exclude={"classes"})
+    said = asked.model_dump(mode="json", exclude={"classes", "before"})
     return memo / FOLDER / f"{digest([SCHEMA, said, classes])[:40]}.json"

@@ -24,6 +24,7 @@ from reportgen.store import Record, Store
 DRAWING = (
     *("rows", "figures", "tiles", "charts", "curves", "scatter", "embedding", "mosaic", "categories"),
     *("encode", "palettes", "wording", "scoring", "patch_blocks", "patterns", "map_panels"),
+    *("change_panels", "tile_maps"),
 )
 SAFE_ID = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 

@@ -1,5 +1,6 @@
 """Fills the cells of a plan that the store does not hold: one net on the device at a time, failures recorded.
 
+Where cells compare a net with what it was before, that one is there too, as long as the net is.
 A cell that fails does not stop the rest and is not stored: the next build tries it again. What is filled is stored at
 once, so that an interrupted run goes on where it stood.
 """
@@ -77,6 +78,7 @@ def _fill_model(
     except Exception as error:
         _fail_all(missing, error, done, progress)
         return
+    net, missing = _with_before(plan, net, missing, load, done, progress)
     scanned = [cell for cell in missing if plan.methods[cell.method].scope == "dataset"]
     for cells in _by_dataset(scanned):
         _fill_over_dataset(plan, net, cells, store, done, say)
@@ -88,6 +90,22 @@ def _fill_model(
             _fill_chunk(plan, net, [c for c in chunk if c.key not in done], store, done, progress)
     del net
     _free_memory()
+
+
+def _with_before(
+    plan: Plan, net: Net, missing: Sequence[Cell], load: Load, done: dict[str, Filled], progress: Progress
+) -> tuple[Net, Sequence[Cell]]:
+    """The net together with what it was before, where cells compare the two, and the cells that can be filled."""
+    comparing = [cell for cell in missing if "before" in plan.methods[cell.method].needs]
+    if not comparing:
+        return net, missing
+    name = plan.spec.models[comparing[0].model].before
+    assert name is not None, "plan excludes nets without one"
+    try:
+        return replace(net, before=load(name)), missing
+    except Exception as error:
+        _fail_all(comparing, error, done, progress)
+        return net, [cell for cell in missing if cell not in comparing]
 
 
 def _by_dataset(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -230,7 +248,7 @@ def _record_failure(cell: Cell, error: Exception, store: Store, done: dict[str, 
 
 def _fail_all(cells: Sequence[Cell], error: Exception, done: dict[str, Filled], progress: Progress) -> None:
     if not isinstance(error, ReportError):
-        log.error("the net of %s cannot be loaded", cells[0].model, exc_info=error)
+        log.error("a net that %s needs cannot be loaded", cells[0].model, exc_info=error)
     for cell in cells:
         done[cell.key] = Filled(cell, "failed", describe(error), {}, _nothing)
         progress(cell.id)

@@ -143,3 +143,16 @@ def commonest(matrix: np.ndarray, names: Sequence[str], known: int, most: int) -
         for i, j in (divmod(int(place), wrong.shape[1]) for place in order)
         if wrong[i, j] > 0
     ]
+
+
+def mcnemar(broken: int, mended: int) -> float:
+    """The probability of so uneven a split, or one more uneven, were each change as likely to mend as to break.
+
+    McNemar's test in its exact form: both tails of the binomial distribution with p = 1/2; 1 where nothing changed.
+    """
+    total, fewer = broken + mended, min(broken, mended)
+    ways = tail = 1
+    for k in range(fewer):
+        ways = ways * (total - k) // (k + 1)
+        tail += ways
+    return float(min(1.0, 2 * tail / (1 << total)))

@@ -201,8 +201,9 @@ class Site:
     def net(self, model: str) -> str:
         """One net: its card, its layers, everything about it."""
         card, path = self.report.cards[model], f"net/{model}.html"
+        before = self.report.spec.models[model].before
         about: dict[str, Any] = {
-            "facts": card_facts(card),
+            "facts": [*card_facts(card), *([("Before", self.hanger.names[before])] if before else [])],
             "standing_in": self.report.fallbacks.get(model, ""),
             "netmap": make_map(self.report, self.units, model, {s.id: s.title for s in self.report.spec.sections}),
             "tables": layer_table(card),

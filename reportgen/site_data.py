@@ -107,6 +107,7 @@ def _model(report: Report, name: str, card: Card) -> dict[str, Any]:
         "classes": list(card.classes),
         "stages": dict(card.stages),
         "numbers": dict(card.numbers),
+        **({"before": before} if (before := report.spec.models[name].before) else {}),
     }
 
 

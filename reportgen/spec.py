@@ -12,6 +12,7 @@ from reportgen.datasets import from_spec
 from reportgen.errors import ImageError
 from reportgen.images import find_image, image_size, load_image
 from reportgen.overrides import own_templates
+from reportgen.records import Method
 from reportgen.spec_check import check
 from reportgen.spec_models import (
     DatasetSpec,
@@ -69,7 +70,7 @@ def read_spec(path: Path) -> Spec:
     for _, section in source.sections():
         method = registry.get(section.get("method", ""))
         if method is not None:
-            _fill(source, section, method.scope, method.title, "checkpoints" in method.needs)
+            _fill(source, section, method)
     poster = source.get("outputs", "poster")
     if poster is not None:
         poster.setdefault("sections", [section["id"] for _, section in source.sections()])
@@ -80,11 +81,12 @@ def read_spec(path: Path) -> Spec:
     return spec
 
 
-def _fill(source: Source, section: dict[str, Any], scope: str, title: str, wants_images: bool) -> None:
-    """Spell out what a section leaves to defaults: all models, all images, the method's title."""
-    section.setdefault("models", list(source.value["models"]))
-    section.setdefault("title", title)
-    if scope in ("image", "images") or wants_images:
+def _fill(source: Source, section: dict[str, Any], method: Method) -> None:
+    """Spell out what a section leaves to defaults: all models that can be meant, all images, the method's title."""
+    models = source.value["models"]
+    section.setdefault("models", [m for m in models if "before" not in method.needs or models[m].get("before")])
+    section.setdefault("title", method.title)
+    if method.scope in ("image", "images") or "checkpoints" in method.needs:
         asked = section.get("images", list(source.value.get("images", {})))
         members = [member for name in asked for member in source.groups.get(name, [name])]
         section["images"] = list(dict.fromkeys(members))

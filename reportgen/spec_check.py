@@ -59,6 +59,7 @@ def check(source: Source, methods: Mapping[str, Method], archs: Iterable[str]) -
     _check_ids(source)
     _check_archs(source, sorted(archs))
     _check_training(source)
+    _check_before(source)
     _check_datasets(source)
     for number, section in source.sections():
         _check_section(source, number, section, methods)
@@ -169,6 +170,26 @@ def _check_training(source: Source) -> None:
             source.add((*way, *below), text, key=about_key)
 
 
+def _check_before(source: Source) -> None:
+    """That every `before:` names another model, and that no net is its own forebear."""
+    models = source.named("models")
+    for name, model in models.items():
+        before, way = model.get("before"), ("models", name, "before")
+        if not isinstance(before, str):
+            continue  # said by the check of shapes, where it is there at all
+        if before not in models:
+            others = [other for other in models if other != name]
+            source.add(way, f"unknown model {before!r}. {nearest(before, others)}")
+            continue
+        line = [name]
+        while isinstance(before, str) and before in models and before not in line:
+            line.append(before)
+            before = models[before].get("before")
+        if before == name:
+            told = "itself" if len(line) == 1 else f"itself, by way of {', '.join(line[1:])}"
+            source.add(way, f"{name} cannot have come from {told}; name the model that was there before.")
+
+
 def _check_datasets(source: Source) -> None:
     """Sources that mean no path, and what only some sources take; what lies in paths is left to `check_files`."""
     for name, dataset in source.named("datasets").items():
@@ -233,6 +254,9 @@ def _check_scope(source: Source, way: Key, section: dict[str, Any], method: Meth
         source.add((*way, "method"), f"{method.name} looks at a data set; give the section `dataset:`. {text}")
     if method.scope in ("image", "images") and not section.get("images", source.named("images")):
         source.add((*way, "method"), f"{method.name} looks at photos; name at least one under `images:`.")
+    if "before" in method.needs and not any(model.get("before") for model in source.named("models").values()):
+        text = f"{method.name} compares a net with what it was; give a model `before:` with the name of another."
+        source.add((*way, "method"), text)
     if section.get("models") == []:
         source.add((*way, "models"), "a section with a method should have at least one model.")
 

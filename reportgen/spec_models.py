@@ -104,6 +104,7 @@ class ModelSpec(Part):
     classes: tuple[str, ...] | Path | None = None  # names, or a file of one name per line
     seed: int = Field(0, ge=0)
     preprocess: dict[str, Any] | str | None = None  # torch, tf, caffe, or what differs: fields of PreprocessSpec
+    before: str | None = None  # another model of the spec: what this net was before something was done to it
 
 
 class PreprocessSpec(Part):

@@ -169,6 +169,11 @@ def tiny_net(kind, precision="fp32"):
     return net_of(seeded(KINDS[kind]), precision=precision, arch=kind)
 
 
+def before(net):
+    """A net of the same kind with other weights, as what a tiny net was before something was done to it."""
+    return net_of(seeded(KINDS[net.card.arch], seed=1), precision=net.precision, arch=net.card.arch)
+
+
 def photo(seed=0, size=SIZE):
     """A smooth random picture: blobs of colour, as photos have them."""
     noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))

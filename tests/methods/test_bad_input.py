@@ -20,6 +20,11 @@ def params_of(name):
     return {field.name for field in fields(methods()[name].params)}
 
 
+def before(name, net):
+    """What the net was, for methods that compare the two."""
+    return {"before": tiny.before(net)} if "before" in methods()[name].needs else {}
+
+
 @pytest.fixture(scope="module")
 def net():
     found = tiny.tiny_net(KIND)
@@ -31,7 +36,7 @@ def net():
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3000, 4000, 3), (2, 600, 3)], ids=str)
 def test_pictures_of_any_size_and_shape_work(net, name, shape):
     picture = np.random.default_rng(0).random(shape, dtype=np.float32)
-    artifact = reportgen.compute(name, net, picture, **methods()[name].tiny)
+    artifact = reportgen.compute(name, net, picture, **methods()[name].tiny, **before(name, net))
     assert all(np.isfinite(array).all() for array in artifact.arrays.values())
     assert methods()[name].panels(artifact)
 
@@ -41,7 +46,7 @@ def test_pictures_of_any_size_and_shape_work(net, name, shape):
 def test_a_class_that_the_net_does_not_have(net, name, target, words):
     params = {**methods()[name].tiny, "target": target}
     with pytest.raises(MethodError, match=words):
-        reportgen.compute(name, net, tiny.photo(1), **params)
+        reportgen.compute(name, net, tiny.photo(1), **params, **before(name, net))
 
 
 @pytest.mark.parametrize(
@@ -82,4 +87,4 @@ def test_a_patch_larger_than_the_picture(net):
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_no_picture(net, name, picture):
     with pytest.raises(ReportError):
-        reportgen.compute(name, net, picture, **methods()[name].tiny)
+        reportgen.compute(name, net, picture, **methods()[name].tiny, **before(name, net))

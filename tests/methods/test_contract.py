@@ -43,8 +43,10 @@ def rngs_of(inputs):
 
 
 def run(found, net):
+    before = {"before": tiny.before(net)} if "before" in found.needs else {}
     if found.scope == "dataset":
-        return [compute(found.name, net, tiny.dataset(), **found.tiny)]
+        return [compute(found.name, net, tiny.dataset(), **before, **found.tiny)]
+    net = replace(net, **before)
     inputs = inputs_of(found, net)
     artifacts = found.run(net, inputs, found.params(**found.tiny), rngs_of(inputs))
     assert len(artifacts) == (1 if found.scope in ("images", "training") else len(inputs))
