@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 Shape = tuple[int, int]  # number of pictures and their side
-_MOST_OPERATIONS = 20_000
+_MOST_OPERATIONS = 10_000  # a densenet201 has 700
 _MOST_NUMBERS = 1 << 33  # of one value: more than any net of pictures has
 _MOST_PIECES = 1 << 14
 _LARGEST = (1 << 63) - 1
@@ -161,12 +161,15 @@ class Recorder:
             self._known[Value(label)] = examples
             symbols.append(Symbol(Value(label), fed))
         scopes = (Scope(own, ""),) if self.own_scopes else scopes
-        self.operations.append(Operation(own, target, plain, tuple(names), scopes, named))
+        self._add(Operation(own, target, plain, tuple(names), scopes, named))
         if target == "t.default" and isinstance(plain[0], Weight):
             self._turned[Value(own)] = Symbol(plain[0], fed=False)
+        return symbols if several else symbols[0]
+
+    def _add(self, operation: Operation) -> None:
+        self.operations.append(operation)
         if len(self.operations) > _MOST_OPERATIONS:
             raise self.unfit(f"has more than {_MOST_OPERATIONS:,} operations")
-        return symbols if several else symbols[0]
 
     def _fresh(self, name: str) -> str:
         """A name for an operation, as torch.export gives them: conv2d, conv2d_1."""
@@ -222,7 +225,7 @@ class Recorder:
         name = self._fresh("size")
         target = "size.int" if kind == "size" else f"python.{kind}"
         args = (self._written(left, scopes), self._written(right, scopes))
-        self.operations.append(Operation(name, target, args, (name,), scopes))
+        self._add(Operation(name, target, args, (name,), scopes))
         self._known[Value(name)] = size.examples
         return Value(name)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reportgen.nets.script_ops import Recorder, Size, Symbol, Undecided
 
-_MOST_ENTRIES = 10_000  # of a list
+MOST_ENTRIES = 2000  # of a list
 _BY_TENSOR = Undecided("what is in the picture")
 _BY_SIZE = Undecided("the size or the number of the pictures")
 
@@ -116,8 +116,8 @@ def _list(_: Recorder, values: Any) -> Any:
 
 
 def _bounded(recorder: Recorder, values: list[Any]) -> list[Any]:
-    if len(values) > _MOST_ENTRIES:
-        raise recorder.unfit(f"makes a list of more than {_MOST_ENTRIES:,} entries")
+    if len(values) > MOST_ENTRIES:
+        raise recorder.unfit(f"makes a list of more than {MOST_ENTRIES:,} entries")
     return values
 
 

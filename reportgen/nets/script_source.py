@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from dataclasses import dataclass
 
 from reportgen.errors import ModelError
 from reportgen.nets.archive import Archive
@@ -15,12 +16,19 @@ _MOST_CODE = 8 << 20  # of all that are read
 Definition = ast.FunctionDef | ast.ClassDef
 
 
+@dataclass(frozen=True)
+class _Class:
+    methods: dict[str, ast.FunctionDef]
+    parameters: frozenset[str]
+
+
 class Source:
     """The definitions in an archive's code by their full names, read when they are asked for."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self._files: dict[str, dict[str, Definition]] = {}
+        self._classes: dict[str, _Class] = {}
         self._read = 0
 
     def find(self, name: str) -> Definition:
@@ -38,21 +46,20 @@ class Source:
 
     def method(self, kind: str, name: str) -> ast.FunctionDef:
         """A method of one of the file's classes."""
-        for part in self._class(kind).body:
-            if isinstance(part, ast.FunctionDef) and part.name == name:
-                return part
-        raise ModelError(f"The model file {self.archive.path} is damaged: its class {kind[:80]} has no {name[:40]!r}.")
+        found = self._class(kind).methods.get(name)
+        if found is None:
+            raise ModelError(
+                f"The model file {self.archive.path} is damaged: its class {kind[:80]} has no {name[:40]!r}."
+            )
+        return found
 
     def has_own_state(self, kind: str) -> bool:
         """Whether code of the class sets the attributes of its objects."""
-        return any(isinstance(part, ast.FunctionDef) and part.name == "__setstate__" for part in self._class(kind).body)
+        return "__setstate__" in self._class(kind).methods
 
     def parameters(self, kind: str) -> frozenset[str]:
-        """Which attributes of a class are parameters: `__parameters__ = ["weight", "bias", ]`."""
-        for part in self._class(kind).body:
-            if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "__parameters__":
-                return frozenset(ast.literal_eval(part.value))
-        return frozenset()
+        """Which attributes of a class are parameters."""
+        return self._class(kind).parameters
 
     def fields(self, kind: str) -> list[str] | None:
         """The fields of a class that is a named tuple; None for any other."""
@@ -61,11 +68,13 @@ class Source:
             return None
         return [ast.unparse(part.target) for part in found.body if isinstance(part, ast.AnnAssign)]
 
-    def _class(self, kind: str) -> ast.ClassDef:
-        found = self.find(kind)
-        if not isinstance(found, ast.ClassDef):
-            raise ValueError(f"{kind[:80]} is no class")
-        return found
+    def _class(self, kind: str) -> _Class:
+        if kind not in self._classes:
+            found = self.find(kind)
+            if not isinstance(found, ast.ClassDef):
+                raise ValueError(f"{kind[:80]} is no class")
+            self._classes[kind] = _class_of(found)
+        return self._classes[kind]
 
     def _parsed(self, entry: str) -> dict[str, Definition]:
         text = self.archive.read(entry, _MOST_FILE)
@@ -76,3 +85,11 @@ class Source:
             warnings.simplefilter("ignore")  # about odd escapes in its texts
             tree = ast.parse(text.decode())
         return {part.name: part for part in tree.body if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+
+
+def _class_of(found: ast.ClassDef) -> _Class:
+    """What is in a class; the names of its parameters stand in `__parameters__ = ["weight", "bias", ]`."""
+    methods = {part.name: part for part in found.body if isinstance(part, ast.FunctionDef)}
+    said = [part for part in found.body if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name)]
+    told = [ast.literal_eval(part.value) for part in said if ast.unparse(part.targets[0]) == "__parameters__"]
+    return _Class(methods, frozenset(str(name) for names in told for name in names))
