@@ -15,9 +15,10 @@ from typing import Any
 
 from reportgen.errors import ModelError
 from reportgen.nets.program import Scope, refused
-from reportgen.nets.script_ops import Recorder, Size, Symbol, Undecided
+from reportgen.nets.script_ops import Recorder, Undecided
 from reportgen.nets.script_pickle import MODULES, Record
 from reportgen.nets.script_plain import decided, plain
+from reportgen.nets.script_schema import Size, Symbol
 from reportgen.nets.script_source import Source
 from reportgen.nets.script_values import EXPRESSIONS, NUMBERS, Fields, Frame, Module, Name, part_of
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
+from reportgen.nets.archive import Archive, check_layout
 from reportgen.nets.program import KNOWN, Operation, Scope, Value, Weight, in_order, refused
 from reportgen.nets.script_pickle import Stored
+from reportgen.nets.script_schema import Size, Symbol, meant
 
 if TYPE_CHECKING:
     import torch
 
 Shape = tuple[int, int]  # number of pictures and their side
-_MOST_OPERATIONS = 10_000  # a densenet201 has 700
+_MOST_OPERATIONS = 5000  # a densenet201 has 700
 _MOST_NUMBERS = 1 << 33  # of one value: more than any net of pictures has
 _MOST_PIECES = 1 << 14
 _LARGEST = (1 << 63) - 1
@@ -38,22 +39,6 @@ class OneSizeOnly(Exception):
 
 
 @dataclass(frozen=True)
-class Symbol:
-    """A tensor of the net."""
-
-    arg: Value | Weight
-    fed: bool  # whether it depends on the picture
-
-
-@dataclass(frozen=True)
-class Size:
-    """A whole number that depends on the size or the number of the pictures."""
-
-    examples: tuple[int, int]
-    made: tuple[Any, ...]  # ("size", Symbol, dim), or an operation of Python and its two numbers
-
-
-@dataclass(frozen=True)
 class Undecided:
     """A condition that only a picture decides."""
 
@@ -63,10 +48,10 @@ class Undecided:
 class Recorder:
     """What is written down while the code is followed."""
 
-    def __init__(self, path: Path, shapes: tuple[Shape, Shape], own_scopes: bool) -> None:
+    def __init__(self, archive: Archive, shapes: tuple[Shape, Shape], own_scopes: bool) -> None:
         import torch
 
-        self.path, self.shapes = path, shapes
+        self.archive, self.path, self.shapes = archive, archive.path, shapes
         self.own_scopes = own_scopes  # a net without modules: every operation is one, by its own name
         self.operations: list[Operation] = []
         self.stored: dict[str, Stored] = {}
@@ -87,6 +72,8 @@ class Recorder:
         if name not in self.stored:
             self.stored[name] = stored
             kind: torch.dtype = getattr(torch, stored.kind)
+            place = (self.archive.size(stored.entry), kind.itemsize, stored.sizes, stored.strides, stored.start)
+            check_layout(*place, f"The model file {self.path}", name)
             # The examples are of one number type; what type a net has is settled when it is loaded.
             example = torch.empty(stored.sizes, dtype=torch.float32 if kind.is_floating_point else kind, device="meta")
             self._known[Weight(name)] = (example, example)
@@ -124,18 +111,21 @@ class Recorder:
 
     def run(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], scopes: tuple[Scope, ...]) -> Any:
         """Write down one operation; what it makes."""
-        name, args = self._restated(name, args, kwargs)
+        name, args, kwargs = self._restated(name, args, kwargs)
         if name.removesuffix("_") not in KNOWN:
             raise refused(f"torch.{name}", str(self.path))
-        target, given = self._meant(name, args, {} if name == "linear" else kwargs)
+        target, given = meant(name, args, kwargs) or ("", {})
+        if not target:
+            raise self.unfit(f"calls torch.{name} with arguments that this PyTorch does not know")
         changed = given[next(iter(given))] if name.endswith("_") else None
+        before = self._known[changed.arg][0].shape if isinstance(changed, Symbol) else None
         if isinstance(changed, Symbol) and not changed.fed:
             raise self.unfit(f"changes a tensor of its own ({name}), as a net does in training mode")
         plain, named = in_order(
             target, {key: self._written(part, scopes) for key, part in given.items()}, str(self.path)
         )
         made = self._made(target, plain, named)
-        if isinstance(changed, Symbol) and made[0].shape != self._known[changed.arg][0].shape:
+        if before is not None and made[0].shape != before:
             raise self.unfit(f"changes the shape of a value in place ({name})")
         for place in ("running_mean", "running_var"):
             if isinstance(given.get(place), Symbol):
@@ -176,40 +166,22 @@ class Recorder:
         number = self._counts[name] = self._counts.get(name, -1) + 1
         return f"{name}_{number}" if number else name
 
-    def _restated(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    def _restated(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
         """The operation that nets are rebuilt from, where traces have a more general one."""
         if name in ("_convolution", "_convolution_mode"):
             weight = args[1] if len(args) > 8 or name == "_convolution_mode" else None
             maps = isinstance(weight, Symbol) and self._known[weight.arg][0].ndim == 4
             if not maps or (name == "_convolution" and args[6]):
                 raise refused("torch.conv_transpose2d" if maps else "torch.conv1d or conv3d", str(self.path))
-            return "conv2d", args if name == "_convolution_mode" else (*args[:6], args[8])
+            return "conv2d", args if name == "_convolution_mode" else (*args[:6], args[8]), {}
         plain = len(args) == 3 and all(value == 1 for value in kwargs.values())
         if name == "addmm" and plain and isinstance(args[2], Symbol) and args[2].arg in self._turned:
-            return "linear", (args[1], self._turned[args[2].arg], args[0])
-        return name, args
+            return "linear", (args[1], self._turned[args[2].arg], args[0]), {}
+        return name, args, kwargs
 
-    # --- which operator
-
-    def _meant(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The operator's overload that takes these arguments, and the arguments by name."""
-        import torch
-
-        packet = getattr(torch.ops.aten, name, None)
-        for overload in packet.overloads() if packet is not None else ():
-            schema = getattr(packet, overload)._schema.arguments
-            places = [entry for entry in schema if not entry.kwarg_only]
-            if len(args) > len(places):
-                continue
-            given = dict(zip((entry.name for entry in places), args, strict=False))
-            entries = {entry.name: entry for entry in schema}
-            if set(given) & set(kwargs) or set(kwargs) - set(entries):
-                continue
-            given |= kwargs
-            needed = {entry.name for entry in schema if not entry.has_default_value()}
-            if needed <= set(given) and all(_fits(str(entries[k].type), entries[k].N, v) for k, v in given.items()):
-                return f"{name}.{overload}", given
-        raise self.unfit(f"calls torch.{name} with arguments that this PyTorch does not know")
+    # --- arguments
 
     def _written(self, value: Any, scopes: tuple[Scope, ...]) -> Any:
         """An argument as it stands in a Program."""
@@ -276,27 +248,3 @@ def _examples(value: Any) -> tuple[Any, Any]:
 
 def _parts(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
-
-
-def _fits(told: str, fixed: int | None, value: Any) -> bool:
-    """Whether a value is of the type that an operator's schema tells."""
-    if told.startswith("Optional["):
-        return value is None or _fits(told[9:-1], fixed, value)
-    if told.startswith("List["):
-        inner = told[5:-1]
-        if isinstance(value, list | tuple):
-            return all(_fits(inner, None, part) for part in value)
-        return fixed is not None and _fits(inner, None, value)
-    if told in _TYPES:
-        return isinstance(value, _TYPES[told]) and (told == "bool" or not isinstance(value, bool))
-    return value is None
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "Tensor": (Symbol,),
-    "int": (int, Size),
-    "number": (int, float, Size),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-}

@@ -201,6 +201,8 @@ def _stored(storage: Any, start: Any, sizes: Any, strides: Any) -> Stored:
     numbers = (start, *sizes, *strides)
     if not isinstance(storage, _Storage) or not all(type(number) is int for number in numbers):
         raise ValueError("a tensor that is described otherwise than PyTorch's are")
+    if len(sizes) != len(strides):
+        raise ValueError(f"a tensor of {len(sizes)} axes and {len(strides)} strides")
     return Stored(storage.entry, storage.kind, start, tuple(sizes), tuple(strides))
 
 

@@ -6,7 +6,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from reportgen.nets.script_ops import Recorder, Size, Symbol, Undecided
+from reportgen.nets.script_ops import Recorder, Undecided
+from reportgen.nets.script_schema import Size, Symbol
 
 MOST_ENTRIES = 2000  # of a list
 _BY_TENSOR = Undecided("what is in the picture")

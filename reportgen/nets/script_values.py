@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reportgen.nets.program import Scope, refused
-from reportgen.nets.script_ops import Size, Undecided
+from reportgen.nets.script_ops import Undecided
 from reportgen.nets.script_pickle import Record, Stored
 from reportgen.nets.script_plain import MOST_ENTRIES, decided
+from reportgen.nets.script_schema import Size
 
 if TYPE_CHECKING:
     from reportgen.nets.script_code import Follower

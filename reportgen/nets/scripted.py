@@ -17,8 +17,9 @@ from reportgen.nets.archive import SPARE, Archive, laid_out
 from reportgen.nets.program import Operation, Program, Value, Weight, guarded, named
 from reportgen.nets.pt_files import check_script
 from reportgen.nets.script_code import Follower
-from reportgen.nets.script_ops import OneSizeOnly, Recorder, Symbol
+from reportgen.nets.script_ops import OneSizeOnly, Recorder
 from reportgen.nets.script_pickle import Record, Stored, records
+from reportgen.nets.script_schema import Symbol
 from reportgen.nets.script_source import Source
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _program(archive: Archive, size: int, total: int) -> Program:
     constants = tuple(_plain(archive, each) for each in held)
     # For pictures of any size and number where that can be followed; else of one size; else as for one picture.
     for shapes in (((2, size), (3, 2 * size)), ((2, size), (3, size)), ((1, size), (1, size))):
-        recorder = Recorder(archive.path, shapes, own_scopes=_is_flat(record))
+        recorder = Recorder(archive, shapes, own_scopes=_is_flat(record))
         try:
             output = Follower(Source(archive), recorder, constants).net(record)
         except OneSizeOnly:
@@ -115,8 +116,6 @@ def _tensor(archive: Archive, name: str, stored: Stored, raw: bytes) -> Tensor:
     import torch
 
     kind: torch.dtype = getattr(torch, stored.kind)
-    if len(stored.sizes) != len(stored.strides):
-        raise ValueError(f"{name[:80]} has {len(stored.sizes)} axes and {len(stored.strides)} strides")
     whose = f"The model file {archive.path}"
     made = laid_out(raw, kind, stored.sizes, stored.strides, stored.start, whose, name)
     return made.float() if kind in (torch.float16, torch.bfloat16) else made

@@ -81,10 +81,7 @@ def save_script(net, path, side, how):
     """Any net as TorchScript: traced, scripted, or scripted and frozen; PyTorch calls all of it deprecated."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
-        if how == "traced":
-            made = torch.jit.trace(net, picture_batch(1, side))
-        else:
-            made = torch.jit.script(net)
+        made = torch.jit.trace(net, picture_batch(1, side)) if how == "traced" else torch.jit.script(net)
         if how == "frozen":
             made = torch.jit.freeze(made)
         torch.jit.save(made, path)
