@@ -96,7 +96,7 @@ class Recorder:
             raise self.unfit("divides by nothing") from None
         if any(abs(value) > _LARGEST for value in made):
             raise self.unfit("computes with numbers that no size has")
-        if made[0] == made[1]:
+        if not isinstance(left, Size) and not isinstance(right, Size):
             return made[0]
         if name == "remainder" or not all(isinstance(value, int) for value in made):
             raise self.unfit("computes a number from the size of the picture that is no product, sum or quotient")

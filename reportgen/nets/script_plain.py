@@ -158,6 +158,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "list": _list,
     "format": lambda _, text, *rest: text,  # for warnings and errors only
+    "_unwrap_optional": lambda _, value: value,
     "warn": lambda *_: None,
     "Int": _number,
     "IntImplicit": _number,

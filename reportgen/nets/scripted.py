@@ -33,12 +33,12 @@ _MOST_SHARED = 4  # bytes of all tensors to those of the file: one storage may h
 
 def input_shape(path: Path, data: bytes) -> None:
     """None: such a file does not say for what pictures it is. Raises ModelError for what is no TorchScript."""
-    check_script(path, data)
+    guarded(path, lambda: check_script(path, data), *_WANTED)
 
 
 def read_at(path: Path, data: bytes, size: int) -> Program:
     """The program of a TorchScript file for pictures of size x size. Raises ModelError for what is not known."""
-    check_script(path, data)
+    input_shape(path, data)
     return guarded(path, lambda: _program(Archive(path, data), size, len(data)), *_WANTED)
 
 
