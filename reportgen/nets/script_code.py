@@ -25,7 +25,7 @@ from reportgen.nets.script_values import EXPRESSIONS, NUMBERS, Fields, Frame, Mo
 _MOST_STEPS = 1_000_000  # a scripted densenet121 takes 24,000
 _MOST_DEPTH = 40  # of calls within calls
 _MOST_ARGUMENTS = 200
-_RAISED = "ops.prim.RaiseException"
+_RAISED = "RaiseException"
 _FORWARD = re.compile(r"forward_{0,2}\d*")  # numbered where a module is called in several ways
 
 
@@ -54,12 +54,9 @@ class Follower:
             )
         found = self.method(Module(record, ""), "forward", [self.recorder.picture], {}, Frame({}, (), 0))
         parts = list(found.values.values()) if isinstance(found, Fields) else found
-        first = (
-            next((part for part in parts if isinstance(part, Symbol)), None)
-            if isinstance(parts, list | tuple)
-            else parts
-        )
-        if not isinstance(first, Symbol) or not first.fed:
+        several = parts if isinstance(parts, list | tuple) else [parts]
+        first = next((part for part in several if isinstance(part, Symbol)), None)
+        if first is None or not first.fed:
             raise self.recorder.unfit("returns no tensor that depends on the picture")
         return first
 
@@ -164,7 +161,7 @@ class Follower:
         for part in body:
             self.tick()
             call = part.value if isinstance(part, ast.Expr) else None
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == _RAISED:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == _RAISED:
                 return True
         return False
 
@@ -247,7 +244,7 @@ class Follower:
             return NUMBERS[name](args[0])
         if name == "ops.prim.NumToTensor" and len(args) == 1:
             return args[0]
-        if name == _RAISED:
+        if name == f"ops.prim.{_RAISED}":
             said = args[0] if args and isinstance(args[0], str) else ""
             raise recorder.unfit(f"ends with an error of its own for such pictures: {said[:120]!r}")
         if "mkldnn" in name:

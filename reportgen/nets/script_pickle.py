@@ -1,8 +1,8 @@
 """What the pickles of a TorchScript archive hold, as inert records: nothing is imported, called or built.
 
 A pickle is a small program. PyTorch's own machine for it would build the net's modules and run their `__setstate__`;
-Python's would import and call whatever it names. This one knows the thirty instructions that PyTorch writes, and what
-they may "call" is the handful of names below, each of which makes a plain value here.
+Python's would import and call whatever it names. This one knows the instructions that PyTorch writes, some thirty, and
+what they may "call" is the handful of names below, each of which makes a plain value here.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def _append(recorder: Recorder, values: Any, value: Any) -> Any:
 def _slice(_: Recorder, values: Any, *places: Any) -> Any:
     if not isinstance(values, list) or not all(isinstance(place, int | None) for place in places):
         return NotImplemented
-    return values[slice(*(*places, None, None)[: max(len(places), 2)])]
+    return values[slice(*places)] if places else list(values)
 
 
 def _contains(_: Recorder, values: Any, value: Any) -> Any:

@@ -88,6 +88,21 @@ def test_the_honest_file_that_the_others_are_made_of_is_opened(tmp_path):
     np.testing.assert_allclose(found.module(x), expected, atol=1e-6)
 
 
+def test_forms_that_only_older_pytorch_wrote_are_known(tmp_path):
+    body = """y = torch._convolution(x, self.weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, False, False, True)
+n = ops.prim.NumToTensor(torch.size(y, 0))
+z = torch.adaptive_avg_pool2d(torch.relu_(y), annotate(List[int], [1, 1]))
+return torch.reshape(torch._unwrap_optional(z), [int(n), 4])"""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    (tmp_path / "net.pt").write_bytes(archive(code=f"op_version_set = 1\n{HEAD}{lines}", version="2\n"))
+    (tmp_path / "new.pt").write_bytes(archive())
+    old, new = (
+        load_net(str(tmp_path / f"{name}.pt"), device="cpu", preprocess={"size": 64}).module for name in ("net", "new")
+    )
+    x = model_files.picture_batch(3)
+    np.testing.assert_allclose(old(x), new(x), atol=1e-6)
+
+
 # ----------------------------------------------------------------------------------------------------------- pickles
 
 
