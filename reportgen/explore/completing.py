@@ -7,12 +7,12 @@ from pathlib import Path
 
 from reportgen.explore import naming
 from reportgen.explore.state import State
+from reportgen.explore.values import NET_FILES
 from reportgen.explore.words import HELP
 from reportgen.images import SUFFIXES
 from reportgen.methods import methods
+from reportgen.nets import tensors
 from reportgen.nets.archs import known_archs
-
-WEIGHTS = (".safetensors", ".pt", ".pth", ".pt2", ".onnx", ".h5", ".keras")
 
 
 def completions(state: State, text: str) -> list[str]:
@@ -29,10 +29,10 @@ def _known(state: State, head: str, word: str) -> list[str]:
         return _params(first if first in methods() else state.method)
     if first in ("layer", "of") or head.endswith((" of", " of layer", " in")):
         return _layers(state)
+    if first == "net" and head == "net":
+        return [*known_archs(), *_files(state, word, NET_FILES)]
     if first == "net":
-        return (
-            list(known_archs()) if head == "net" else ["weights=", "seed=", "classes=", *_files(state, word, WEIGHTS)]
-        )
+        return ["weights=", "seed=", "classes=", *_files(state, word, tensors.SUFFIXES)]
     if first in ("help", "params"):
         return list(methods())
     if first == "show":

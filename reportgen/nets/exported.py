@@ -9,19 +9,16 @@ pickled (the sample inputs) is never opened.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
-from reportgen.nets.archive import MOST_TEXT, Archive
-from reportgen.nets.program import Operation, Program, Scope, Value, Weight, in_order, known, refused
+from reportgen.nets.archive import MOST_TEXT, Archive, laid_out
+from reportgen.nets.program import Operation, Program, Scope, Value, Weight, guarded, in_order, known, refused
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_Made = TypeVar("_Made")
 
 # PyTorch's numbers for types of tensors, as its schema has them
 _TYPES = {
@@ -40,28 +37,17 @@ _TYPES = {
 _PLAIN = ("as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_bools", "as_string")
 # Operations that only check sizes, or say something about them.
 _SILENT = ("sym_constrain_range", "sym_constrain_range_for_size", "_assert_scalar", "_assert_tensor_metadata")
+_WANTED = ("program of torch.export", " torch.export.save of PyTorch 2.9 or later writes such a file.")
 
 
 def input_shape(path: Path, data: bytes) -> tuple[int | None, ...]:
     """The shape N C H W of the input the program was made for; None for a side that may change. No torch is needed."""
-    return _guarded(path, lambda: _shape(_graph(Archive(path, data)), path))
+    return guarded(path, lambda: _shape(_graph(Archive(path, data)), path), *_WANTED)
 
 
 def read(path: Path, data: bytes) -> Program:
     """The program of a .pt2 file. Raises ModelError for what is damaged or not known."""
-    return _guarded(path, lambda: _program(path, Archive(path, data)))
-
-
-def _guarded(path: Path, what: Callable[[], _Made]) -> _Made:
-    try:
-        return what()
-    except ModelError:
-        raise
-    except Exception as error:  # a file may lack anything, anywhere
-        raise ModelError(
-            f"The model file {path} is damaged, or no program of torch.export ({type(error).__name__}: "
-            f"{str(error)[:120]}). torch.export.save of PyTorch 2.9 or later writes such a file."
-        ) from error
+    return guarded(path, lambda: _program(path, Archive(path, data)), *_WANTED)
 
 
 def _graph(archive: Archive) -> dict[str, Any]:
@@ -202,15 +188,5 @@ def _tensor(archive: Archive, key: str, name: str, entry: Mapping[str, Any]) -> 
     meta = entry["tensor_meta"]
     sizes, strides = ([int(side["as_int"]) for side in meta[which]] for which in ("sizes", "strides"))
     kind: torch.dtype = getattr(torch, _TYPES[meta["dtype"]])
-    raw = bytearray(archive.read(name))
     start = int(meta["storage_offset"]["as_int"])
-    count: int = math.prod(sizes)
-    last = start + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if min([*sizes, *strides, start, 0]) < 0 or (count and (last + 1) * kind.itemsize > len(raw)):
-        raise ModelError(
-            f"The program {archive.path} is damaged: the tensor {key!r} of {' x '.join(map(str, sizes))} is to lie in "
-            f"{len(raw):,} bytes."
-        )
-    if not count:
-        return torch.empty(sizes, dtype=kind)
-    return torch.frombuffer(raw, dtype=kind).as_strided(sizes, strides, start).clone()
+    return laid_out(archive.read(name), kind, sizes, strides, start, f"The program {archive.path}", key)

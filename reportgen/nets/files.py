@@ -15,9 +15,11 @@ from reportgen.nets.tensors import file_status, read_memo, write_memo
 if TYPE_CHECKING:
     from torch import nn
 
-BUILDERS = {".pt2": "torch.export", ".onnx": "onnx"}  # ending -> what the file holds, for keys
-UNREAD = (".pt", ".pth", ".ts", ".torchscript", ".h5", ".keras")  # endings people may try
-_READERS = {".pt2": "exported", ".onnx": "onnx_files"}  # modules here
+SCRIPTED = (".pt", ".pth", ".ts", ".torchscript")  # the first two may be state dicts too
+# ending -> what the file holds, for keys
+BUILDERS = {".pt2": "torch.export", ".onnx": "onnx", **dict.fromkeys(SCRIPTED, "torchscript")}
+UNREAD = (".h5", ".keras")  # endings people may try
+_READERS = {".pt2": "exported", ".onnx": "onnx_files", **dict.fromkeys(SCRIPTED, "scripted")}  # modules here
 REBUILT = 1  # bump when a file makes another net than before
 _MARGIN = 256 / 224  # of the picture around the crop, as torchvision has it
 GUESSED_SIZE = 224
@@ -40,10 +42,8 @@ def is_file(arch: str) -> bool:
 def unread(arch: str) -> ModelError:
     """The error for model files of other formats."""
     return ModelError(
-        f"{arch} is no model file that reportgen opens; those end in {', '.join(BUILDERS)}. TorchScript (.pt) is not "
-        "opened: loading one runs the __setstate__ of its modules, which can write files, and hooks do not reach into "
-        "its modules. Export the net with torch.export.save instead, or name the arch that built it, with the file as "
-        "weights where it is a state dict."
+        f"{arch} is no model file that reportgen opens; those end in {', '.join(BUILDERS)}. Export the net with "
+        "torch.export.save instead."
     )
 
 
@@ -68,12 +68,14 @@ def describe_file(path: Path, memo_dir: Path | None) -> ModelFile:
     return found
 
 
-def open_file(path: Path) -> nn.Module:
-    """The net of a model file, with its weights."""
+def open_file(path: Path, size: int) -> nn.Module:
+    """The net of a model file, with its weights; for pictures of this size where the file says none."""
     from reportgen.nets.rebuild import rebuild
 
     file_status(path)
-    return rebuild(_reader(path).read(path, path.read_bytes()), path.name)
+    reader, data = _reader(path), path.read_bytes()
+    made = reader.read_at(path, data, size) if hasattr(reader, "read_at") else reader.read(path, data)
+    return rebuild(made, path.name)
 
 
 def resize_for(size: int) -> int:
@@ -91,7 +93,7 @@ def check_arguments(arch: str, weights: object, kwargs: Mapping[str, object]) ->
 
 
 def _reader(path: Path) -> Any:
-    """The module that reads files of this ending: input_shape(path, data) and read(path, data)."""
+    """The module that reads files of this ending: input_shape(path, data), and read(path, data) or read_at."""
     return import_module(f"reportgen.nets.{_READERS[path.suffix.lower()]}")
 
 

@@ -107,7 +107,7 @@ def _filled(resolved: Resolved, view: Preprocess, dtype: torch.dtype, allow_code
 def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph]:
     """The net of a model file, walked once."""
     assert resolved.path is not None
-    module = open_file(resolved.path)
+    module = open_file(resolved.path, view.size)
     try:
         return module, trace(module, view.size)
     except ModelError:

@@ -2,6 +2,7 @@
 
 Module names and the order of calls follow torchvision's, so that what finds its way in the big net finds it here.
 Like nothing else in the package, this module imports torch at the top: only code that builds a net imports it.
+Forward passes use nothing that torch.jit.script cannot compile (typing.cast is one), so that the nets can be exported.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class AlexNetMini(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits N x K."""
         x = self.avgpool(self.features(x))  # N C 3 3
-        return cast(Tensor, self.classifier(torch.flatten(x, 1)))  # N K
+        logits: Tensor = self.classifier(torch.flatten(x, 1))  # N K
+        return logits
 
 
 class VGGMini(nn.Module):
@@ -109,7 +111,8 @@ class VGGMini(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits N x K."""
         x = self.avgpool(self.features(x))  # N C 4 4
-        return cast(Tensor, self.classifier(torch.flatten(x, 1)))  # N K
+        logits: Tensor = self.classifier(torch.flatten(x, 1))  # N K
+        return logits
 
 
 class BasicConv2d(nn.Module):
@@ -194,7 +197,8 @@ class GoogLeNetMini(nn.Module):
         x = self.inception4c(self.inception4b(self.inception4a(x)))
         x = self.inception5b(self.inception5a(self.maxpool4(x)))  # N C H/32 W/32
         x = torch.flatten(self.avgpool(x), 1)  # N C
-        return cast(Tensor, self.fc(self.dropout(x)))  # N K
+        logits: Tensor = self.fc(self.dropout(x))  # N K
+        return logits
 
 
 class BasicBlock(nn.Module):
@@ -219,7 +223,8 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))  # N C H W, halved by a stride of 2
         out = self.bn2(self.conv2(out))
         out += shortcut
-        return cast(Tensor, self.relu(out))
+        rectified: Tensor = self.relu(out)
+        return rectified
 
 
 class ResNetMini(nn.Module):
@@ -251,7 +256,8 @@ class ResNetMini(nn.Module):
         """Return the logits N x K."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # N C H/4 W/4
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # N C H/32 W/32
-        return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))  # N K
+        logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))  # N K
+        return logits
 
 
 def _residual_layer(width_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -8,47 +8,37 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
 from reportgen.nets.onnx_ops import LAST, Node, translate
-from reportgen.nets.program import Operation, Program, Scope, Value, Weight, in_order
+from reportgen.nets.program import Operation, Program, Scope, Value, Weight, guarded, in_order, named
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_Made = TypeVar("_Made")
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
 def input_shape(path: Path, data: bytes) -> tuple[int | None, ...]:
     """The shape N C H W of the input; None for a side that may change. No torch is needed."""
-    return _guarded(path, lambda: _shape(_input(_model(path, data).graph, path)))
+    return guarded(path, lambda: _shape(_input(_model(path, data).graph, path)), "ONNX file")
 
 
 def beside(path: Path, data: bytes) -> list[Path]:
     """The files that hold tensors of this one, all in its own folder."""
-    return _guarded(path, lambda: sorted({_place(path, t)[0] for t in _tensors(_model(path, data).graph) if _apart(t)}))
+    return guarded(
+        path, lambda: sorted({_place(path, t)[0] for t in _tensors(_model(path, data).graph) if _apart(t)}), "ONNX file"
+    )
 
 
 def read(path: Path, data: bytes) -> Program:
     """The program of an ONNX file. Raises ModelError for what is damaged or not known."""
-    return _guarded(path, lambda: _program(path, _model(path, data)))
-
-
-def _guarded(path: Path, what: Callable[[], _Made]) -> _Made:
-    try:
-        return what()
-    except ModelError:
-        raise
-    except Exception as error:  # a file may lack anything, anywhere
-        raise ModelError(
-            f"The model file {path} is damaged, or no ONNX file ({type(error).__name__}: {str(error)[:120]})."
-        ) from error
+    return guarded(path, lambda: _program(path, _model(path, data)), "ONNX file")
 
 
 def _onnx(path: Path) -> Any:
@@ -84,18 +74,10 @@ def _program(path: Path, model: Any) -> Program:
     entry, output = _input(model.graph, path), reader.names.get(model.graph.output[0].name)
     if not isinstance(output, Value):
         raise ModelError(f"The model file {path} is damaged: nothing makes its output.")
-    used = {name for op in operations for name in _weights(op.args)}
+    used = {name for op in operations for name in named(op.args, Weight)}
     tensors = {name: reader.tensors[name] for name in sorted(used)}
     trained = frozenset(name for name in tensors if name not in reader.fixed)
     return Program(operations, tensors, trained, entry.name, output.name, "Program", _shape(entry)[0])
-
-
-def _weights(args: Any) -> Iterator[str]:
-    if isinstance(args, Weight):
-        yield args.name
-    elif isinstance(args, list | tuple):
-        for part in args:
-            yield from _weights(part)
 
 
 class _Reader:

@@ -6,14 +6,17 @@ operation may be is the list below: a file can ask for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reportgen.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_Made = TypeVar("_Made")
 
 # Operators of PyTorch (aten) that compute tensors from tensors and do nothing else: no file, no device, no randomness.
 KNOWN = frozenset(
@@ -77,6 +80,27 @@ class Program:
     output: str
     kind: str = "Program"  # the net's class
     batch: int | None = None  # how many pictures it was written down with; None: any number
+
+
+def named(args: Any, kind: type[Value] | type[Weight]) -> Iterator[str]:
+    """The names of the Values, or of the Weights, among an operation's arguments."""
+    if isinstance(args, kind):
+        yield args.name
+    elif isinstance(args, list | tuple):
+        for part in args:
+            yield from named(part, kind)
+
+
+def guarded(path: Path, what: Callable[[], _Made], wanted: str, advice: str = "") -> _Made:
+    """What a reader makes of a file of strangers, which may lack anything, anywhere: a ModelError says so."""
+    try:
+        return what()
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The model file {path} is damaged, or no {wanted} ({type(error).__name__}: {str(error)[:120]}).{advice}"
+        ) from error
 
 
 def known(target: str) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from reportgen.errors import ModelError
 from reportgen.nets.leaves import leaf
-from reportgen.nets.program import Operation, Program, Value, Weight, known, refused
+from reportgen.nets.program import Operation, Program, Value, Weight, known, named, refused
 
 # Called by these names so that what acts on calls of relu (climbing, rules for dead starts) meets them.
 _PUBLIC: dict[str, Callable[..., Any]] = {
@@ -101,7 +101,7 @@ def _check_values(program: Program, source: str) -> None:
     """Raise ModelError where a value is read that nothing has made, or made twice."""
     made = {program.input}
     for op in program.operations:
-        if lacking := [name for name in _reads(op.args) if name not in made]:
+        if lacking := [name for name in named(op.args, Value) if name not in made]:
             raise ModelError(
                 f"The model file {source} is damaged: {op.name[:80]!r} reads {lacking[0][:80]!r}, not made."
             )
@@ -139,7 +139,7 @@ class _Builder:
         """The block of these operations, whose scopes down to `depth` are its own."""
         made = _named(kind)(inputs, outputs)
         groups = list(_groups(parts, depth, path))
-        reads = [list(dict.fromkeys(_reads([op.args for op in group]))) for _, group in groups]
+        reads = [list(dict.fromkeys(named([op.args for op in group], Value))) for _, group in groups]
         makes = [[name for op in group for name in op.makes] for _, group in groups]
         taken: set[str] = set()
         steps = []
@@ -220,14 +220,6 @@ def _groups(parts: Sequence[Operation], depth: int, path: str) -> Iterator[tuple
             yield from ((None, [op]) for op in group)
         else:
             yield found, list(group)
-
-
-def _reads(args: Any) -> Iterator[str]:
-    if isinstance(args, Value):
-        yield args.name
-    elif isinstance(args, list | tuple):
-        for part in args:
-            yield from _reads(part)
 
 
 def _place(parent: nn.Module, name: str, child: nn.Module) -> None:

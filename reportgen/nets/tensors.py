@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from reportgen.errors import ModelError
+from reportgen.nets.pt_files import is_script
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +85,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return _plain_names(load_file(path))
+    if is_script(path):
+        raise ModelError(
+            f"The weights file {path} is a TorchScript file, which holds net and weights: name it as arch, without "
+            "weights. As weights a state dict is wanted, as torch.save(net.state_dict(), ...) writes it."
+        )
     return _plain_names(_tensors_in(_unpickled(path), path))
 
 

@@ -205,6 +205,10 @@ def test_words_are_completed_by_what_can_follow(state):
     assert completions(state, "deconvnet st") == ["start="]
     assert completions(state, "image do") == ["dog.png"]
     assert "resnet_mini" in completions(state, "net resnet_m")
+    for name in ("mine.pt", "mine.onnx", "mine.pth", "mine.txt"):
+        Path(state.folder, name).touch()
+    assert completions(state, "net mine") == ["mine.onnx", "mine.pt", "mine.pth"]
+    assert completions(state, "net resnet18 mine") == ["mine.pt", "mine.pth"]
     assert completions(state, "help salie") == ["saliency"]
 
 

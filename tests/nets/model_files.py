@@ -77,4 +77,19 @@ def export_old_onnx(arch, path):
         torch.onnx.export(module(arch), (picture_batch(1, size(arch)),), path, dynamo=False, **how)
 
 
-WRITERS = {".pt2": export_pt2, ".onnx": export_onnx, ".old.onnx": export_old_onnx}
+def save_script(net, path, side, how):
+    """Any net as TorchScript: traced, scripted, or scripted and frozen; PyTorch calls all of it deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+        made = torch.jit.trace(net, picture_batch(1, side)) if how == "traced" else torch.jit.script(net)
+        if how == "frozen":
+            made = torch.jit.freeze(made)
+        torch.jit.save(made, path)
+
+
+def script_writer(how):
+    return lambda arch, path: save_script(module(arch), path, size(arch), how)
+
+
+SCRIPTED = {f".{how}.pt": script_writer(how) for how in ("traced", "scripted", "frozen")}
+WRITERS = {".pt2": export_pt2, ".onnx": export_onnx, ".old.onnx": export_old_onnx, **SCRIPTED}
