@@ -15,12 +15,19 @@ from reportgen.nets.tensors import file_status, read_memo, write_memo
 if TYPE_CHECKING:
     from torch import nn
 
-BUILDERS = {".pt2": "torch.export", ".onnx": "onnx"}  # ending -> what the file holds, for keys
-UNREAD = (".pt", ".pth", ".ts", ".torchscript", ".h5", ".keras")  # endings people may try
-_READERS = {".pt2": "exported", ".onnx": "onnx_files"}  # modules here
-REBUILT = 1  # bump when a file makes another net than before
+BUILDERS = {  # ending -> what the file holds, for keys
+    ".pt2": "torch.export",
+    ".onnx": "onnx",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".keras": "keras",
+}
+UNREAD = (".pt", ".pth", ".ts", ".torchscript")  # endings people may try
+_READERS = {"torch.export": "exported", "onnx": "onnx_files", "keras": "keras_files"}  # modules here
+REBUILT = 2  # bump when a file makes another net than before
 _MARGIN = 256 / 224  # of the picture around the crop, as torchvision has it
 GUESSED_SIZE = 224
+LEFT_OUT = "the softmax at the end of the file's net was left out: methods look at the scores before it"
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class ModelFile:
     digest: str  # SHA-256 of its bytes
     builder: str
     size: int | None  # side of the square pictures it takes; None where it does not say
+    colours: Any = None  # as `preprocess:` of a spec has it, and where it comes from; None where nothing tells
 
 
 def is_file(arch: str) -> bool:
@@ -56,24 +64,28 @@ def describe_file(path: Path, memo_dir: Path | None) -> ModelFile:
     known = read_memo(note)
     same = known.get("file") == identity and known.get("builder") == builder
     if same and all(_identity(path.parent / name) == then for name, then in known["beside"].items()):
-        return ModelFile(known["digest"], builder, known["size"])
+        return ModelFile(known["digest"], builder, known["size"], known["colours"])
     data = path.read_bytes()
-    whole, size = hashlib.sha256(data), _side(path, _reader(path).input_shape(path, data))
+    reader, whole = _reader(path), hashlib.sha256(data)
+    size = _side(path, reader.input_shape(path, data))
+    colours = reader.colours(path, data) if hasattr(reader, "colours") else None
     others = _beside(path, data)
     for other in others:
         whole.update(other.read_bytes())
-    found = ModelFile(whole.hexdigest(), builder, size)
-    told = {"digest": found.digest, "size": size, "beside": {other.name: _identity(other) for other in others}}
+    found = ModelFile(whole.hexdigest(), builder, size, colours)
+    told = {"digest": found.digest, "size": size, "colours": colours, "beside": {other.name: _identity(other) for other in others}}
     write_memo(note, {"file": identity, "builder": builder, **told})
     return found
 
 
-def open_file(path: Path) -> nn.Module:
-    """The net of a model file, with its weights."""
+def open_file(path: Path) -> tuple[nn.Module, dict[str, str]]:
+    """The net of a model file, with its weights, and what its card is to say of it."""
+    from reportgen.nets.program import without_softmax
     from reportgen.nets.rebuild import rebuild
 
     file_status(path)
-    return rebuild(_reader(path).read(path, path.read_bytes()), path.name)
+    program, left = without_softmax(_reader(path).read(path, path.read_bytes()))
+    return rebuild(program, path.name), {"logits": LEFT_OUT} if left else {}
 
 
 def resize_for(size: int) -> int:
@@ -91,8 +103,8 @@ def check_arguments(arch: str, weights: object, kwargs: Mapping[str, object]) ->
 
 
 def _reader(path: Path) -> Any:
-    """The module that reads files of this ending: input_shape(path, data) and read(path, data)."""
-    return import_module(f"reportgen.nets.{_READERS[path.suffix.lower()]}")
+    """The module that reads files of this ending: input_shape(path, data) and read(path, data); maybe colours and beside."""
+    return import_module(f"reportgen.nets.{_READERS[BUILDERS[path.suffix.lower()]]}")
 
 
 def companions(path: Path) -> list[Path]:

@@ -53,7 +53,8 @@ def load(
             resolved = replace(resolved, num_classes=len(names), digest=again)
         module, graph = _random(resolved, view, allow_code)
     elif resolved.kind == "program":
-        module, graph = _opened(resolved, view)
+        module, graph, told = _opened(resolved, view)
+        basis |= told
     else:
         module, graph = _filled(resolved, view, dtype, allow_code)
     if view.order == "bgr":
@@ -104,12 +105,12 @@ def _filled(resolved: Resolved, view: Preprocess, dtype: torch.dtype, allow_code
     return module, graph
 
 
-def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph]:
-    """The net of a model file, walked once."""
+def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph, dict[str, str]]:
+    """The net of a model file, walked once, and what its card is to say of it."""
     assert resolved.path is not None
-    module = open_file(resolved.path)
+    module, told = open_file(resolved.path)
     try:
-        return module, trace(module, view.size)
+        return module, trace(module, view.size), told
     except ModelError:
         raise
     except Exception as error:  # whatever torch says where shapes do not fit
