@@ -73,7 +73,12 @@ def describe_file(path: Path, memo_dir: Path | None) -> ModelFile:
     for other in others:
         whole.update(other.read_bytes())
     found = ModelFile(whole.hexdigest(), builder, size, colours)
-    told = {"digest": found.digest, "size": size, "colours": colours, "beside": {other.name: _identity(other) for other in others}}
+    told = {
+        "digest": found.digest,
+        "size": size,
+        "colours": colours,
+        "beside": {other.name: _identity(other) for other in others},
+    }
     write_memo(note, {"file": identity, "builder": builder, **told})
     return found
 
@@ -103,7 +108,7 @@ def check_arguments(arch: str, weights: object, kwargs: Mapping[str, object]) ->
 
 
 def _reader(path: Path) -> Any:
-    """The module that reads files of this ending: input_shape(path, data) and read(path, data); maybe colours and beside."""
+    """The module that reads such files: input_shape(path, data), read(path, data), and maybe colours and beside."""
     return import_module(f"reportgen.nets.{_READERS[BUILDERS[path.suffix.lower()]]}")
 
 

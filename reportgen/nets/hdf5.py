@@ -26,7 +26,9 @@ class Hdf5:
 
     def __init__(self, path: Path, data: bytes) -> None:
         if find_spec("h5py") is None:
-            raise ModelError(f"{path.name} needs the extra keras, which is not installed: pip install 'reportgen[keras]'")
+            raise ModelError(
+                f"{path.name} needs the extra keras, which is not installed: pip install 'reportgen[keras]'"
+            )
         self.path, self.left = path, len(data) + _SPARE
         self.h5py: Any = import_module("h5py")
         if not data.startswith(MAGIC):
@@ -62,7 +64,8 @@ class Hdf5:
         found = self._at(place)
         if not isinstance(found, self.h5py.Dataset):
             raise ModelError(f"The model file {self.path} is damaged: it has no numbers at {place[:120]!r}.")
-        if found.dtype.kind not in _NUMBERS:
+        short = str(found.dtype) == "|V2" and self.marked(place, "dtype") == "bfloat16"
+        if found.dtype.kind not in _NUMBERS and not short:
             raise self._refused(place, f"it holds {str(found.dtype)[:40]} where plain numbers are wanted")
         how, size = found.id.get_create_plist(), found.dtype.itemsize * math.prod(found.shape)
         if how.get_layout() not in (self.h5py.h5d.COMPACT, self.h5py.h5d.CONTIGUOUS, self.h5py.h5d.CHUNKED):
@@ -75,7 +78,7 @@ class Hdf5:
             raise self._refused(place, f"it claims {size:,} bytes, more than the file holds")
         self.left -= size
         try:
-            return found[()]
+            return _widened(found[()]) if short else found[()]
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"The model file {self.path} is damaged at {place[:80]!r}: {str(error)[:120]}.") from error
 
@@ -112,3 +115,8 @@ class Hdf5:
 
     def _refused(self, place: str, why: str) -> ModelError:
         return ModelError(f"The model file {self.path} was refused: of {place[:120]!r}, {why}. Nothing of it was read.")
+
+
+def _widened(array: Any) -> Any:
+    """Numbers of bfloat16, which NumPy has no name for, as float32: they are its upper half."""
+    return (array.view("<u2").astype("<u4") << 16).view("<f4")

@@ -73,9 +73,14 @@ def _told(layer: Layer, path: tuple[str, ...], last: bool, arrays: Arrays) -> Ma
         return _BYTES if scale < _STRETCH else _UNITS if scale >= 1 else None
     if layer.kind == "Normalization":
         mean, _ = mean_and_deviation(node)
-        return _BYTES if max(mean) > 2 else _UNITS if 0 < min(mean) and max(mean) < 1 else None
-    number = next((v for call in layer.calls for v in (*call.args, *call.kwargs.values()) if type(v) in (int, float)), 0)
-    divides = layer.kind in ("TrueDivide", "Divide") or layer.settings.get("function") in ("math.truediv", "math.divide")
+        return _BYTES if max(mean) > 2 else _UNITS if min(mean) > 0 and max(mean) < 1 else None
+    number = next(
+        (v for call in layer.calls for v in (*call.args, *call.kwargs.values()) if type(v) in (int, float)), 0
+    )
+    divides = layer.kind in ("TrueDivide", "Divide") or layer.settings.get("function") in (
+        "math.truediv",
+        "math.divide",
+    )
     return _BYTES if divides and abs(number) > 1 / _STRETCH else None
 
 

@@ -154,7 +154,9 @@ def _value(said: Any) -> Any:
 def _ref(history: list[Any]) -> Ref:
     name, call, output = history[:3]
     if output != 0:
-        raise ModelError(f"A layer called {str(name)[:60]!r} gives several values; only nets of layers that give one are rebuilt.")
+        raise ModelError(
+            f"A layer called {str(name)[:60]!r} gives several values; only nets of layers that give one are rebuilt."
+        )
     return Ref(str(name), int(call))
 
 

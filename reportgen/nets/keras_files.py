@@ -7,7 +7,7 @@ the file. Here the config is JSON, a layer is one of `keras_layers` or the file 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,8 @@ from reportgen.nets.hdf5 import MAGIC, Hdf5
 from reportgen.nets.keras_colours import Colours, colours_of
 from reportgen.nets.keras_config import Call, KerasNet, Layer, Ref, read_config
 from reportgen.nets.keras_layers import translate
-from reportgen.nets.keras_node import Earlier, Made, Node, Part
+from reportgen.nets.keras_node import Earlier, Made, Node
+from reportgen.nets.keras_tidy import needed, read_by, with_padded_pools
 from reportgen.nets.program import OWN, Operation, Program, Scope, Value, Weight, in_order
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def _opened(path: Path, data: bytes) -> KerasFile:
         archive = Archive(path, data, folder=False)
         net = read_config(json.loads(archive.read(_CONFIG, _MOST_TEXT)), str(path))
         if not archive.has(_WEIGHTS):
-            raise ModelError(f"The model file {path} has no {_WEIGHTS}: save it with weights_format='h5', in one piece.")
+            raise ModelError(
+                f"The model file {path} has no {_WEIGHTS}: save it with weights_format='h5', in one piece."
+            )
         weights = Hdf5(path, archive.read(_WEIGHTS))
         version = json.loads(archive.read("metadata.json", _MOST_TEXT))["keras_version"]
         places = keras_weights.by_numbers(weights, net)
@@ -126,37 +129,12 @@ def _program(file: KerasFile) -> Program:
     reader = _Reader(file)
     entry = Made(Value("pictures"), 4)
     made = reader.net(file.net, entry, (), ())
-    operations = tuple(_needed(reader.operations, made.value.name))
-    used = {part.name for op in operations for part in _weights(op.args)}
+    output: str = made.value.name
+    operations = tuple(needed(with_padded_pools(reader.operations), output))
+    used = {part.name for op in operations for part in read_by(op.args) if isinstance(part, Weight)}
     tensors = {name: tensor for name, tensor in reader.tensors.items() if name in used}
     trained = frozenset(name for name in tensors if name in reader.trained)
-    return Program(operations, tensors, trained, "pictures", made.value.name, "KerasNet")
-
-
-def _needed(operations: list[Operation], output: str) -> list[Operation]:
-    """The operations that the output comes from, in their order: layers off the way are not part of the net."""
-    wanted, found = {output}, []
-    for op in reversed(operations):
-        if wanted & set(op.makes):
-            found.append(op)
-            wanted |= {part.name for part in _values(op.args)}
-    return found[::-1]
-
-
-def _values(args: Any) -> Iterator[Value]:
-    if isinstance(args, Value):
-        yield args
-    elif isinstance(args, list | tuple):
-        for part in args:
-            yield from _values(part)
-
-
-def _weights(args: Any) -> Iterator[Weight]:
-    if isinstance(args, Weight):
-        yield args
-    elif isinstance(args, list | tuple):
-        for part in args:
-            yield from _weights(part)
+    return Program(operations, tensors, trained, "pictures", output, "KerasNet")
 
 
 class _Reader:
@@ -185,7 +163,9 @@ class _Reader:
                 break  # what is left belongs to other inputs, or waits for itself
             waiting = later
         if net.output not in made:
-            raise ModelError(f"The model file {self.file.path} is damaged: nothing makes the output of {net.name[:60]!r}.")
+            raise ModelError(
+                f"The model file {self.file.path} is damaged: nothing makes the output of {net.name[:60]!r}."
+            )
         return made[net.output]
 
     def called(
@@ -286,6 +266,3 @@ def _put(value: Any, values: list[Value]) -> Any:
     if isinstance(value, Earlier):
         return values[value.number]
     return [_put(part, values) for part in value] if isinstance(value, list) else value
-
-
-__all__ = ["Colours", "Part", "colours", "input_shape", "read"]

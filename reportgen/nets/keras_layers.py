@@ -15,7 +15,7 @@ from reportgen.nets.keras_node import LAST, Node, Part, Parts
 
 def translate(node: Node) -> Parts:
     """The parts that do what the layer does, in their order; none where it hands its input on."""
-    if node.kwargs.get("training") is True:
+    if node.major < 3 and node.kwargs.get("training") is True:  # Keras 3 notes a default, and goes by how the net runs
         raise node.unfit("it is called as in training, whatever the net is used for")
     if node.kind in ACTIVATIONS:
         return ACTIVATIONS[node.kind](node, node.settings, node.x, "")
@@ -51,17 +51,20 @@ def _refused(node: Node) -> ModelError:
     if node.kind == "Lambda":
         return ModelError(
             f"The model file {node.source} was refused: its {name} is Python code that was compiled into the file, and "
-            "no code of a file is run or looked at. Write it as layers that Keras has (Rescaling, Reshape ...), or give "
-            "the net as arch: module:callable with --allow-code, and its weights as a state dict."
+            "no code of a file is run or looked at. Write it as layers that Keras has (Rescaling, Reshape ...), or "
+            "give the net as arch: module:callable with --allow-code, and its weights as a state dict."
         )
+    rebuilt = ", ".join(sorted({*_TABLE, *ACTIVATIONS} - set(_OPERATIONS)))
     return ModelError(
-        f"The model file {node.source} has a {name}, which is not among those that reportgen rebuilds: "
-        f"{', '.join(sorted({*_TABLE, *ACTIVATIONS} - set(_OPERATIONS)))}, dropout and random augmentation. Nothing of it "
-        "was run. Give the net as arch: module:callable with --allow-code, and its weights as a state dict."
+        f"The model file {node.source} has a {name}, which is not among those that reportgen rebuilds: {rebuilt}, "
+        "dropout and random augmentation. Nothing of it was run. Give the net as arch: module:callable with "
+        "--allow-code, and its weights as a state dict."
     )
 
 
-def _convolved(node: Node, x: Any, weight: Any, sides: Sequence[int], bias: Any, groups: int, suffix: str = "") -> Parts:
+def _convolved(
+    node: Node, x: Any, weight: Any, sides: Sequence[int], bias: Any, groups: int, suffix: str = ""
+) -> Parts:
     """A convolution with a window of these sides, and the padding before it where it has sides of several widths."""
     stride, step, padding = node.pair("strides"), node.pair("dilation_rate"), node.settings.get("padding", "valid")
     if padding not in ("same", "valid"):

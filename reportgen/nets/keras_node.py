@@ -115,9 +115,8 @@ class Node:
 
     def unfit(self, why: str) -> ModelError:
         """The error for a layer that cannot be rebuilt."""
-        return ModelError(
-            f"The model file {self.source} cannot be rebuilt: of its layer {self.name[:60]!r} ({self.kind[:60]}), {why}."
-        )
+        layer = f"{self.name[:60]!r} ({self.kind[:60]})"
+        return ModelError(f"The model file {self.source} cannot be rebuilt: of its layer {layer}, {why}.")
 
     def damaged(self, why: str) -> ModelError:
         """The error for a layer whose settings and weights do not go together."""

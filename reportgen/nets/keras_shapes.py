@@ -102,7 +102,7 @@ def concatenate(node: Node) -> Parts:
 
 
 def merged(name: str) -> Callable[[Node], Parts]:
-    """Values joined one after another: a layer's list of them, or the two of an operation, where one may be a number."""
+    """Values joined one after another: a layer's list of them, or an operation's two, of which one may be a number."""
 
     def parts(node: Node) -> Parts:
         values = [*node.inputs, *(node.kwargs[key] for key in ("y", "x2") if key in node.kwargs)]

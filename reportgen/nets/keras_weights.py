@@ -1,4 +1,4 @@
-"""Where the weights of each layer lie in a Keras file: by its name, or by its class and number; the order is Keras' own.
+"""Where the weights of each layer lie in a Keras file: by its name, or by its class and number, in Keras' own order.
 
 HDF5 model files list the weights of a layer by name, those of a net within it first the trained ones, then the others.
 A .keras file numbers them, below a group for each layer, called by the layer's class and how many there were before.
@@ -65,7 +65,7 @@ def _check(file: Hdf5, path: Path, slot: str, name: str, layers: set[str]) -> No
     words = name.partition(":")[0].split("/")
     kind = re.sub(r"_\d+$", "", words[-1])
     owner = words[-2] if len(words) > 1 else ""
-    if not slot.endswith(kind) and not kind.endswith(slot) or (owner in layers and owner != path[-1]):
+    if (not slot.endswith(kind) and not kind.endswith(slot)) or (owner in layers and owner != path[-1]):
         raise ModelError(
             f"The model file {file.path} is damaged: where its settings have {'/'.join((*path, slot))[:80]!r}, its "
             f"weights have {name[:80]!r}."

@@ -125,9 +125,15 @@ def turn_to_rgb(module: nn.Module, graph: Graph, arch: str) -> None:
     """Exchanges the red and blue inputs of the first convolutions, so that a net made for BGR takes RGB."""
     import torch
 
+    from reportgen.nets.same import SamePad2d
+
+    called = [(call.node, module.get_submodule(call.path)) for call in graph.calls]
+    padding = {node for node, layer in called if isinstance(layer, SamePad2d | torch.nn.ZeroPad2d)}
     firsts = {node.id for node in graph.nodes if 0 in node.parents}
-    convs = {call.node: module.get_submodule(call.path) for call in graph.calls if call.node in firsts}
-    if set(convs) != firsts or not all(isinstance(c, torch.nn.Conv2d) and c.groups == 1 for c in convs.values()):
+    while padded := firsts & padding:  # zeros around a picture are the same for every order of channels
+        firsts = (firsts - padded) | {node.id for node in graph.nodes if padded & set(node.parents)}
+    convs = {node: layer for node, layer in called if node in firsts and isinstance(layer, torch.nn.Conv2d)}
+    if set(convs) != firsts or not all(conv.groups == 1 for conv in convs.values()):
         raise ModelError(
             f"preprocess: order bgr cannot be kept for {arch}: something other than plain convolutions looks at its "
             "input. Turn the net to RGB yourself, in a module:callable."

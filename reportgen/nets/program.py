@@ -102,7 +102,9 @@ def without_softmax(program: Program) -> tuple[Program, bool]:
     return replace(program, operations=kept, output=before if program.output == after else program.output), True
 
 
-_MOVING = frozenset("view reshape _unsafe_view flatten squeeze permute contiguous clone alias dropout".split())
+_MOVING = frozenset(
+    ("view", "reshape", "_unsafe_view", "flatten", "squeeze", "permute", "contiguous", "clone", "alias")
+)
 
 
 def _word(target: str) -> str:

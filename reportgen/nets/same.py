@@ -92,7 +92,11 @@ class AvgPool2d(nn.AvgPool2d):
         return average_pool(x, self.kernel_size, self.stride)  # type: ignore[arg-type]
 
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {"same.pad": pad, "same.max_pool": max_pool, "same.average_pool": average_pool}
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "same.pad": pad,
+    "same.max_pool": max_pool,
+    "same.average_pool": average_pool,
+}
 LAYERS: Mapping[str, Callable[..., nn.Module]] = {
     "same.pad": SamePad2d,
     "same.max_pool": MaxPool2d,

@@ -130,9 +130,9 @@ def _is_map(node: Node) -> bool:
 
 
 def _level(node: Node) -> int | None:
-    """K of a stage candidate: its stride is 2^K both ways and it lies before the pooling."""
+    """K of a stage candidate: stride 2^K both ways, behind a layer with weights and before the pooling."""
     stride = node.grid.stride
-    if not _is_map(node) or stride is None or node.pooled:
+    if not _is_map(node) or stride is None or node.pooled or not node.depth:
         return None
     power = stride[0].bit_length() - 1
     return power if stride == (2**power, 2**power) else None

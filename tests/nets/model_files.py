@@ -77,4 +77,20 @@ def export_old_onnx(arch, path):
         torch.onnx.export(module(arch), (picture_batch(1, size(arch)),), path, dynamo=False, **how)
 
 
-WRITERS = {".pt2": export_pt2, ".onnx": export_onnx, ".old.onnx": export_old_onnx}
+def save_keras(arch, path):
+    """The net rebuilt in Keras 3 with a softmax at its end, saved as the file's ending says."""
+    from tests.nets import keras_twins
+
+    pytest.importorskip("h5py", reason="the extra keras is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that .h5 is the old format
+        keras_twins.twin(module(arch), size(arch)).save(path)
+
+
+WRITERS = {
+    ".pt2": export_pt2,
+    ".onnx": export_onnx,
+    ".old.onnx": export_old_onnx,
+    ".h5": save_keras,
+    ".keras": save_keras,
+}
