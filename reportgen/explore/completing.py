@@ -12,7 +12,7 @@ from reportgen.images import SUFFIXES
 from reportgen.methods import methods
 from reportgen.nets.archs import known_archs
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".pt2", ".onnx", ".h5", ".keras")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".pt2", ".onnx", ".h5", ".hdf5", ".keras")
 
 
 def completions(state: State, text: str) -> list[str]:

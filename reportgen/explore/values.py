@@ -13,7 +13,7 @@ from reportgen.explore.state import PATHS
 from reportgen.spec_source import is_path
 
 _ASSIGNMENT = re.compile(r"(\w+)=")
-NET_FILES = (".pt2", ".pt", ".onnx", ".h5", ".keras")  # a net may be a file of its own
+NET_FILES = (".pt2", ".pt", ".onnx", ".h5", ".hdf5", ".keras")  # a net may be a file of its own
 
 
 def entry_of(text: str, kind: Any, usage: str) -> tuple[str, dict[str, Any]]:

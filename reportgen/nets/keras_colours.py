@@ -8,7 +8,7 @@ from typing import Any
 
 from reportgen.nets.keras_config import KerasNet, Layer, Ref
 from reportgen.nets.keras_layers import SAME
-from reportgen.nets.keras_node import Node
+from reportgen.nets.keras_node import Made, Node
 from reportgen.nets.keras_shapes import mean_and_deviation, numbers
 
 Colours = tuple[Mapping[str, Any] | str, str]  # as `preprocess:` of a spec has it, and where it comes from
@@ -67,7 +67,7 @@ def _idle(net: KerasNet) -> bool:
 
 def _told(layer: Layer, path: tuple[str, ...], last: bool, arrays: Arrays) -> Mapping[str, Any] | None:
     """What a first layer that scales says about the values it is given."""
-    node = Node(layer.name, layer.kind, layer.settings, (), {}, arrays(path), _kept, last, 3, "")
+    node = Node(layer.name, layer.kind, layer.settings, (Made(None, 4),), {}, arrays(path), _kept, last, 3, "")
     if layer.kind == "Rescaling":
         scale = max(map(abs, numbers(node, layer.settings.get("scale", 1.0))))
         return _BYTES if scale < _STRETCH else _UNITS if scale >= 1 else None

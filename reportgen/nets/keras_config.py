@@ -63,7 +63,9 @@ class KerasNet:
 def read_config(config: Mapping[str, Any], source: str, depth: int = 0) -> KerasNet:
     """The net of a config. Raises ModelError for one with several inputs or outputs, or nested without end."""
     settings, kind = config["config"], str(config["class_name"])
-    if kind not in NETS or depth > _DEEPEST:
+    if depth > _DEEPEST:
+        raise ModelError(f"The model file {source} was refused: it holds nets within nets, {_DEEPEST} deep and deeper.")
+    if kind not in NETS:
         raise ModelError(
             f"The model file {source} holds a net of the class {kind[:60]!r}: its structure is code of its maker's, "
             "not data. Sequential and Functional nets are rebuilt; build it so and save it again, or give the net as "

@@ -82,9 +82,10 @@ def by_numbers(file: Hdf5, net: KerasNet, place: str = "", above: Path = ()) -> 
         if layer.net is not None:
             found.update(by_numbers(file, layer.net, group, path))
         elif wanted := slots(layer):
-            if not group or len(file.names(f"{group}/vars")) < len(wanted):
+            if not group or len(file.names(f"{group}/vars")) != len(wanted):
                 raise ModelError(
-                    f"The model file {file.path} is damaged: the weights of {'/'.join(path)[:80]!r} are not in it."
+                    f"The model file {file.path} is damaged: it has not the {len(wanted)} weights that the settings of "
+                    f"{'/'.join(path)[:80]!r} ask for."
                 )
             found[path] = {slot: f"{group}/vars/{number}" for number, (slot, _) in enumerate(wanted)}
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from reportgen.errors import ModelError
 from reportgen.nets import archs
@@ -139,7 +139,7 @@ def turn_to_rgb(module: nn.Module, graph: Graph, arch: str) -> None:
             "input. Turn the net to RGB yourself, in a module:callable."
         )
     for conv in set(convs.values()):
-        weight = cast(torch.Tensor, conv.weight).detach()  # C 3 k k
+        weight = conv.weight.detach()  # C 3 k k
         conv.weight = torch.nn.Parameter(weight.flip(1), requires_grad=False)
 
 

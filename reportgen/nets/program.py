@@ -96,7 +96,8 @@ def without_softmax(program: Program) -> tuple[Program, bool]:
     if last.args[1] not in (1, -1):
         return program, False
     before, after = last.args[0].name, last.makes[0]
-    if sum(_reads(op, after) for op in program.operations) != (steps > 0):
+    readers = [op for op in program.operations if _reads(op, after) and _word(op.target) not in ("size", "sym_size")]
+    if len(readers) != (steps > 0):
         return program, False  # something else is made of the probabilities
     kept = tuple(_with_input(op, after, before) for op in program.operations if op is not last)
     return replace(program, operations=kept, output=before if program.output == after else program.output), True

@@ -112,7 +112,8 @@ def _layer(name: str, kind: str, node: Node, parameters: int, flops: int) -> Lay
 
 
 def _stage_nodes(graph: Graph) -> dict[int, int]:
-    returned = {call.node for call in graph.calls}
+    # Zeros around a map are no depth of their own: the stage is what was found before they were put there.
+    returned = {call.node for call in graph.calls if not call.kind.endswith("Pad2d")}
     last: dict[int, int] = {}
     deepest = 0
     for node in (graph.nodes[i] for i in dominators(graph)):

@@ -29,26 +29,6 @@ def exported(tmp_path_factory):
     return path.read_bytes()
 
 
-@pytest.fixture
-def refused(tmp_path):
-    """Loads bytes as a file; gives the paragraph, after making sure that nothing else came of it."""
-
-    def attempt(data, name="net.pt2"):
-        folder = tmp_path / "models"
-        folder.mkdir()
-        (folder / name).write_bytes(data)
-        before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(ModelError) as caught:
-            load_net(str(folder / name), device="cpu")
-        assert sorted(tmp_path.rglob("*")) == before
-        text = str(caught.value)
-        assert "\n" not in text
-        assert len(text) < 900
-        return text
-
-    return attempt
-
-
 def changed(data, change=lambda name, entry: entry, more=(), compression=zipfile.ZIP_STORED):
     """The archive with its entries changed (None: left out), and with others beside them."""
     out = io.BytesIO()
