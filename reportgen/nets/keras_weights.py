@@ -103,7 +103,9 @@ def _groups(file: Hdf5, within: str, net: KerasNet) -> dict[str, str]:
     found = {}
     for layer in net.layers:
         kind = _snake(layer.kind)
-        number = counts[kind] = counts.get(kind, -1) + 1
+        number = counts.get(kind, 0)
+        # Keras 2.12 and 2.13 have layers with weights in their list twice, and count the second as another.
+        counts[kind] = number + (2 if within.endswith(_CONTAINERS[1]) and _in_order(layer) else 1)
         name = f"{kind}_{number}" if number else kind
         found[layer.name] = f"{within}/{name}" if name in inside else ""
     return found

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 L = keras.layers
 OLD = Path(make_keras.__file__).parent
 SIDE = 32
-WHOLE = [("keras-2.15.zip", "net.keras"), ("keras-2.15.zip", "net.h5"), ("keras-3.0.zip", "net.keras")]
+WHOLE = [("keras-2.15.zip", "net.h5"), *((f"keras-{version}.zip", "net.keras") for version in ("2.13", "2.15", "3.0"))]
 
 
 def saved(folder, *parts, name="mine", size=SIDE, ending=".keras"):
