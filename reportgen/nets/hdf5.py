@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from reportgen.errors import ModelError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _SPARE = 1 << 20  # bytes that a file may claim beyond its own, all in all
+_MOST_TEXTS = 2 << 30  # bytes of all texts of one attribute, were each as long as the file has room for
 _NUMBERS = "fiub"  # kinds of number that are opened: floats, whole numbers, yes and no
 
 
@@ -29,7 +31,7 @@ class Hdf5:
             raise ModelError(
                 f"{path.name} needs the extra keras, which is not installed: pip install 'reportgen[keras]'"
             )
-        self.path, self.left = path, len(data) + _SPARE
+        self.path, self.data, self.left = path, data, len(data) + _SPARE
         self.h5py: Any = import_module("h5py")
         if not data.startswith(MAGIC):
             raise ModelError(f"The model file {path} holds no HDF5 file: what is wanted begins with \\x89HDF.")
@@ -91,10 +93,10 @@ class Hdf5:
         """What lies at a place; None where nothing does. Every name on the way must be of the file itself."""
         node = self.file
         for word in filter(None, place.split("/")):
-            link = node.get(word, getlink=True) if isinstance(node, self.h5py.Group) and word in node else None
-            if link is None:
+            # Asked of the library itself, as h5py's `word in node` follows a link to see whether there is anything.
+            if not isinstance(node, self.h5py.Group) or not node.id.links.exists(word.encode()):
                 return None
-            if not isinstance(link, self.h5py.HardLink):
+            if node.id.links.get_info(word.encode()).type != self.h5py.h5l.TYPE_HARD:
                 raise self._refused(place, "it is a link, which may lead to another file")
             node = node[word]
         return node
@@ -108,10 +110,22 @@ class Hdf5:
         text = self.h5py.check_string_dtype(held.dtype)
         if text is None or count * held.dtype.itemsize > self.left:
             raise self._refused(name, "it is no text, or claims more than the file holds")
-        self.left -= count * held.dtype.itemsize
+        if text.length is None and count > 1 and count * self._longest > _MOST_TEXTS:
+            raise self._refused(name, "its texts could be one and the same long one, many times over")
         value = node.attrs[name]
         found = [value] if isinstance(value, str | bytes) else list(value.reshape(-1))
-        return [part.decode("utf-8") if isinstance(part, bytes) else str(part) for part in found]
+        texts = [part.decode("utf-8") if isinstance(part, bytes) else str(part) for part in found]
+        self.left -= sum(map(len, texts))
+        return texts
+
+    @cached_property
+    def _longest(self) -> int:
+        """The bytes that a text of any length can have: those of the largest of the file's heaps."""
+        sizes, place = [0], self.data.find(b"GCOL")
+        while place >= 0:
+            sizes.append(int.from_bytes(self.data[place + 8 : place + 16], "little"))
+            place = self.data.find(b"GCOL", place + 4)
+        return max(sizes)
 
     def _refused(self, place: str, why: str) -> ModelError:
         return ModelError(f"The model file {self.path} was refused: of {place[:120]!r}, {why}. Nothing of it was read.")

@@ -19,6 +19,7 @@ _GUESS = "a guess, as Keras' own {} was trained so: the file does not say"
 _BYTES: Mapping[str, Any] = {"range": [0, 255], "order": "rgb", "mean": [0, 0, 0], "std": [1, 1, 1]}
 _UNITS: Mapping[str, Any] = {**_BYTES, "range": [0, 1]}
 _STRETCH = 1 / 32  # a first layer that shrinks what it is given by more than this is given 0 to 255
+_FURTHEST = 100  # layers that do nothing before the first one that does
 
 # Keras' own nets, and what keras.applications does to pictures for them; those that scale for themselves are not here.
 _OWN = (
@@ -43,7 +44,7 @@ def colours_of(net: KerasNet, last: bool, arrays: Arrays) -> Colours | None:
 def _first(net: KerasNet, above: tuple[str, ...]) -> tuple[tuple[str, ...], Layer | None]:
     """The first layer that does something to the pictures, where it is one; with the names that lead to it."""
     ref = Ref(net.input, 0)
-    for _ in net.layers:
+    for _ in range(_FURTHEST):
         readers = [layer for layer in net.layers if any(ref in call.reads() for call in layer.calls)]
         if len(readers) != 1:
             return above, None
@@ -70,7 +71,7 @@ def _told(layer: Layer, path: tuple[str, ...], last: bool, arrays: Arrays) -> Ma
     node = Node(layer.name, layer.kind, layer.settings, (Made(None, 4),), {}, arrays(path), _kept, last, 3, "")
     if layer.kind == "Rescaling":
         scale = max(map(abs, numbers(node, layer.settings.get("scale", 1.0))))
-        return _BYTES if scale < _STRETCH else _UNITS if scale >= 1 else None
+        return _BYTES if scale < _STRETCH else _UNITS if scale > 1 else None
     if layer.kind == "Normalization":
         mean, _ = mean_and_deviation(node)
         return _BYTES if max(mean) > 2 else _UNITS if min(mean) > 0 and max(mean) < 1 else None

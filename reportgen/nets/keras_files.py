@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _Made = TypeVar("_Made")
-_MOST_TEXT = 64 << 20  # bytes of a config
+_MOST_TEXT = 16 << 20  # bytes of a config; those of large nets have one or two millions
 _MOST_OPERATIONS = 20_000  # shared nets within shared nets could make any number of a small file
+_MOST_STEPS = 100_000  # of looking for a call that can be made; a file lists its layers about as they are called
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 
 
@@ -113,6 +114,8 @@ def _texts(path: Path, weights: Hdf5) -> tuple[str, str]:
             f"The model file {path} holds weights alone: no config says which layers they belong to. Load them into "
             "their net in Keras, and save the whole: model.load_weights(...), model.save('net.keras')."
         )
+    if len(config) > _MOST_TEXT:
+        raise ModelError(f"The model file {path} was refused: its config is {len(config):,} letters long.")
     return config, version or "2"
 
 
@@ -143,6 +146,7 @@ class _Reader:
     def __init__(self, file: KerasFile) -> None:
         self.file = file
         self.operations: list[Operation] = []
+        self.steps = 0
         self.tensors: dict[str, Tensor] = {}
         self.trained: set[str] = set()
         self.arrays: dict[keras_weights.Path, dict[str, Any]] = {}  # each is read once
@@ -154,6 +158,9 @@ class _Reader:
         waiting = [(layer, call, Ref(layer.name, n)) for layer in net.layers for n, call in enumerate(layer.calls)]
         while waiting:
             later = []
+            self.steps += len(waiting)
+            if self.steps > _MOST_STEPS:
+                raise self.endless()
             for layer, call, ref in waiting:
                 if not all(read in made for read in call.reads()):
                     later.append((layer, call, ref))
@@ -186,6 +193,9 @@ class _Reader:
         if not any(isinstance(part, Made) for part in node.inputs):
             raise node.unfit("it is given no value of the net")
         return self.put_down(node, scopes, names)
+
+    def endless(self) -> ModelError:
+        return ModelError(f"The model file {self.file.path} was refused: its nets within nets make endless operations.")
 
     def node(self, layer: Layer, call: Call, path: keras_weights.Path, scopes: tuple[Scope, ...]) -> Node:
         if path not in self.arrays:
@@ -223,7 +233,7 @@ class _Reader:
             self.operations.append(Operation(made.name, part.target, args, (made.name,), (*scopes, scope), kwargs))
             values.append(made)
         if len(self.operations) > _MOST_OPERATIONS:
-            raise ModelError(f"The model file {node.source} was refused: its nets within nets make endless operations.")
+            raise self.endless()
         inputs = [part for part in node.inputs if isinstance(part, Made)]
         rank = node.ranks[-1] if node.ranks else inputs[0].rank
         return Made(values[-1] if values else inputs[0].value, rank)
@@ -245,7 +255,7 @@ class _Names:
             from torch import nn
 
             name = "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in f"{layer}{suffix}") or "_"
-            while name in self.taken or hasattr(nn.Module, name):
+            while name in self.taken or hasattr(nn.Module(), name):
                 name += "_"
             self.taken.add(name)
             self.known[layer, suffix] = name

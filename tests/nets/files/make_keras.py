@@ -1,8 +1,8 @@
 """Writes files of an older Keras for the tests: `python make_keras.py keras-2.15.zip`, run with that Keras installed.
 
-Made with tensorflow-cpu 2.13.1 and 2.15.1 (Keras of the same number), and with Keras 3.0.5 on JAX 0.4.23. The zip holds
-net.keras, net.h5 where that Keras can write one of nets within nets (left out of the first, being that of the second), and
-the logits of `pictures()` as that Keras computes them.
+Made with tensorflow-cpu 2.13.1 and 2.15.1 (Keras of the same number), and with Keras 3.0.5 on JAX 0.4.23. A zip holds
+the logits of `pictures()` as that Keras computes them, net.keras, and net.h5 where that Keras can write one of nets
+within nets; it was taken out of keras-2.13.zip, as 2.15 writes the same.
 """
 
 import io
