@@ -19,7 +19,7 @@ from reportgen.spec import ModelSpec, Spec
 from reportgen.store import Store
 from reportgen.trained import Course
 
-CARD_VERSION = 3
+CARD_VERSION = 4
 
 Say = Callable[[str], None]
 

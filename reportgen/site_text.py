@@ -65,6 +65,7 @@ def card_facts(card: Card) -> list[tuple[str, str]]:
         ("Input", f"{card.preprocess.size} × {card.preprocess.size} pixels{_from(card, 'size')}"),
         ("Preprocessing", f"{words(card.preprocess)}{_from(card, 'colours')}"),
         ("Classes", str(len(card.classes))),
+        ("Logits", card.basis.get("logits", "")),
         ("Weights", card.weights_source),
         ("Digest of the weights", card.weights[:12]),
     ]

@@ -26,9 +26,9 @@ def load_net(
 ) -> Net:
     """A net with its card, ready to be looked at.
 
-    `arch` is a mini net, a classification net of torchvision, "timm:NAME" (an extra), a model file (.pt2, or .onnx with
-    the extra onnx), or "module:callable" with allow_code. A model file holds its weights; it is rebuilt from known
-    operations, and nothing in it runs. For the others `weights` is the name of a torchvision enum, a file
+    `arch` is a mini net, a classification net of torchvision, "timm:NAME" (an extra), a model file (.pt2; .onnx, .keras
+    and .h5 with an extra), or "module:callable" with allow_code. A model file holds its weights; it is rebuilt from
+    known operations, and nothing in it runs. For the others `weights` is the name of a torchvision enum, a file
     (.safetensors, or a state dict), or "random" with `seed`; without it a mini net takes its embedded weights,
     torchvision's net IMAGENET1K_V1 from the hub cache. Nothing is ever downloaded here. The number of classes is the
     file's where kwargs do not say. `classes` are names, or a file of one name per line; `preprocess` is what differs

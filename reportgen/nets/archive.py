@@ -28,9 +28,12 @@ _MOST_REPEATED = 1 << 20  # bytes of a tensor beyond those that are stored
 
 
 class Archive:
-    """The entries of a zip file by name, below its one top folder. Raises ModelError for what is none, or is unfit."""
+    """The entries of a zip file by name, below its one top folder. Raises ModelError for what is none, or is unfit.
 
-    def __init__(self, path: Path, data: bytes) -> None:
+    Without `folder` the entries are those of the archive itself, as Keras writes them.
+    """
+
+    def __init__(self, path: Path, data: bytes, folder: bool = True) -> None:
         self.path = path
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(data))
@@ -45,6 +48,11 @@ class Archive:
                 f"The model file {path} was refused: its {len(infos):,} entries claim {claimed:,} bytes, and the file "
                 f"has {len(data):,}. An archive that swells so much is made to fill the memory. Nothing was unpacked."
             )
+        if not folder:
+            self.entries = {info.filename: info for info in infos}
+            if len(self.entries) != len(infos):
+                raise ModelError(f"The model file {path} was refused: a name stands twice among its entries.")
+            return
         self.entries = {info.filename.partition("/")[2]: info for info in infos}
         tops = {info.filename.partition("/")[0] for info in infos}
         if len(tops) != 1 or len(self.entries) != len(infos) or not all(self.entries):

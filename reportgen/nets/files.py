@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 SCRIPTED = (".pt", ".pth", ".ts", ".torchscript")  # the first two may be state dicts too
-# ending -> what the file holds, for keys
-BUILDERS = {".pt2": "torch.export", ".onnx": "onnx", **dict.fromkeys(SCRIPTED, "torchscript")}
-UNREAD = (".h5", ".keras")  # endings people may try
-_READERS = {".pt2": "exported", ".onnx": "onnx_files", **dict.fromkeys(SCRIPTED, "scripted")}  # modules here
-REBUILT = 1  # bump when a file makes another net than before
+BUILDERS = {  # ending -> what the file holds, for keys
+    ".pt2": "torch.export",
+    ".onnx": "onnx",
+    **dict.fromkeys(SCRIPTED, "torchscript"),
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
+}
+UNREAD = (".tflite", ".pb", ".mlmodel", ".mlpackage", ".caffemodel", ".ckpt")  # endings people may try
+_READERS = {  # modules here
+    "torch.export": "exported",
+    "onnx": "onnx_files",
+    "torchscript": "scripted",
+    "keras": "keras_files",
+}
+REBUILT = 2  # bump when a file makes another net than before
 _MARGIN = 256 / 224  # of the picture around the crop, as torchvision has it
 GUESSED_SIZE = 224
+LEFT_OUT = "the softmax at the end of the file's net was left out: methods look at the scores before it"
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class ModelFile:
     digest: str  # SHA-256 of its bytes
     builder: str
     size: int | None  # side of the square pictures it takes; None where it does not say
+    colours: Any = None  # as `preprocess:` of a spec has it, and where it comes from; None where nothing tells
 
 
 def is_file(arch: str) -> bool:
@@ -56,26 +67,38 @@ def describe_file(path: Path, memo_dir: Path | None) -> ModelFile:
     known = read_memo(note)
     same = known.get("file") == identity and known.get("builder") == builder
     if same and all(_identity(path.parent / name) == then for name, then in known["beside"].items()):
-        return ModelFile(known["digest"], builder, known["size"])
+        return ModelFile(known["digest"], builder, known["size"], known["colours"])
     data = path.read_bytes()
-    whole, size = hashlib.sha256(data), _side(path, _reader(path).input_shape(path, data))
+    reader, whole = _reader(path), hashlib.sha256(data)
+    size = _side(path, reader.input_shape(path, data))
+    colours = reader.colours(path, data) if hasattr(reader, "colours") else None
     others = _beside(path, data)
     for other in others:
         whole.update(other.read_bytes())
-    found = ModelFile(whole.hexdigest(), builder, size)
-    told = {"digest": found.digest, "size": size, "beside": {other.name: _identity(other) for other in others}}
+    found = ModelFile(whole.hexdigest(), builder, size, colours)
+    told = {
+        "digest": found.digest,
+        "size": size,
+        "colours": colours,
+        "beside": {other.name: _identity(other) for other in others},
+    }
     write_memo(note, {"file": identity, "builder": builder, **told})
     return found
 
 
-def open_file(path: Path, size: int) -> nn.Module:
-    """The net of a model file, with its weights; for pictures of this size where the file says none."""
+def open_file(path: Path, size: int) -> tuple[nn.Module, dict[str, str]]:
+    """The net of a model file, with its weights, and what its card is to say of it.
+
+    The size is that of the pictures, for files that do not say it.
+    """
+    from reportgen.nets.program import without_softmax
     from reportgen.nets.rebuild import rebuild
 
     file_status(path)
     reader, data = _reader(path), path.read_bytes()
     made = reader.read_at(path, data, size) if hasattr(reader, "read_at") else reader.read(path, data)
-    return rebuild(made, path.name)
+    program, left = without_softmax(made)
+    return rebuild(program, path.name), {"logits": LEFT_OUT} if left else {}
 
 
 def resize_for(size: int) -> int:
@@ -93,8 +116,8 @@ def check_arguments(arch: str, weights: object, kwargs: Mapping[str, object]) ->
 
 
 def _reader(path: Path) -> Any:
-    """The module that reads files of this ending: input_shape(path, data), and read(path, data) or read_at."""
-    return import_module(f"reportgen.nets.{_READERS[path.suffix.lower()]}")
+    """The module that reads such files: input_shape, read or read_at, maybe colours and beside; all of path, data."""
+    return import_module(f"reportgen.nets.{_READERS[BUILDERS[path.suffix.lower()]]}")
 
 
 def companions(path: Path) -> list[Path]:

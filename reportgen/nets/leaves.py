@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reportgen.nets import same
 from reportgen.nets.program import Operation, Weight
 
 _Tensors = Callable[[str], Tensor]
@@ -15,6 +16,8 @@ _Tensors = Callable[[str], Tensor]
 
 def leaf(op: Operation, tensor: _Tensors) -> nn.Module | None:
     """The layer that does what the operation does, with the file's tensors; None where there is none for it."""
+    if op.target in same.LAYERS:
+        return same.LAYERS[op.target](*op.args[1:])
     make = _LEAVES.get(op.target.partition(".")[0].removesuffix("_"))
     return None if make is None else make(op, _by_name(op), tensor)
 
@@ -43,6 +46,14 @@ def _conv(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module | 
 _WINDOW = ("stride", "padding", "dilation")
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """A batch norm of maps, or of vectors: a file does not say which."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim not in (2, 4):
+            super()._check_input_dim(input)
+
+
 def _batch_norm(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module | None:
     names = ("weight", "bias", "running_mean", "running_var")
     if not all(isinstance(args[name], Weight | None) for name in names):
@@ -51,7 +62,7 @@ def _batch_norm(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Mod
         return None
     count = len(tensor(args["running_mean"].name))
     with torch.device("meta"):
-        layer = nn.BatchNorm2d(count, args["eps"], args["momentum"], affine=False)
+        layer = BatchNorm2d(count, args["eps"], args["momentum"], affine=False)
     layer.register_buffer("num_batches_tracked", None)  # for training only, and in no file of this kind
     return _with(layer, tensor, **{name: args[name] for name in names})
 
@@ -85,6 +96,10 @@ def _adaptive_pool(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.
     return nn.AdaptiveAvgPool2d(_pair(args["output_size"]))
 
 
+def _padding(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module | None:
+    return nn.ZeroPad2d(tuple(args["pad"])) if len(args["pad"]) == 4 and not args["value"] else None
+
+
 def _dropout(op: Operation, args: dict[str, Any], tensor: _Tensors) -> nn.Module:
     return nn.Dropout(args["p"])
 
@@ -101,6 +116,7 @@ _LEAVES: dict[str, Callable[[Operation, dict[str, Any], _Tensors], nn.Module | N
     "max_pool2d": _max_pool,
     "avg_pool2d": _average_pool,
     "adaptive_avg_pool2d": _adaptive_pool,
+    "constant_pad_nd": _padding,
     "dropout": _dropout,
     "flatten": _flatten,
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from reportgen.errors import ModelError
 from reportgen.nets import archs
@@ -53,7 +53,8 @@ def load(
             resolved = replace(resolved, num_classes=len(names), digest=again)
         module, graph = _random(resolved, view, allow_code)
     elif resolved.kind == "program":
-        module, graph = _opened(resolved, view)
+        module, graph, told = _opened(resolved, view)
+        basis |= told
     else:
         module, graph = _filled(resolved, view, dtype, allow_code)
     if view.order == "bgr":
@@ -104,12 +105,12 @@ def _filled(resolved: Resolved, view: Preprocess, dtype: torch.dtype, allow_code
     return module, graph
 
 
-def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph]:
-    """The net of a model file, walked once."""
+def _opened(resolved: Resolved, view: Preprocess) -> tuple[nn.Module, Graph, dict[str, str]]:
+    """The net of a model file, walked once, and what its card is to say of it."""
     assert resolved.path is not None
-    module = open_file(resolved.path, view.size)
+    module, told = open_file(resolved.path, view.size)
     try:
-        return module, trace(module, view.size)
+        return module, trace(module, view.size), told
     except ModelError:
         raise
     except Exception as error:  # whatever torch says where shapes do not fit
@@ -124,15 +125,21 @@ def turn_to_rgb(module: nn.Module, graph: Graph, arch: str) -> None:
     """Exchanges the red and blue inputs of the first convolutions, so that a net made for BGR takes RGB."""
     import torch
 
+    from reportgen.nets.same import SamePad2d
+
+    called = [(call.node, module.get_submodule(call.path)) for call in graph.calls]
+    padding = {node for node, layer in called if isinstance(layer, SamePad2d | torch.nn.ZeroPad2d)}
     firsts = {node.id for node in graph.nodes if 0 in node.parents}
-    convs = {call.node: module.get_submodule(call.path) for call in graph.calls if call.node in firsts}
-    if set(convs) != firsts or not all(isinstance(c, torch.nn.Conv2d) and c.groups == 1 for c in convs.values()):
+    while padded := firsts & padding:  # zeros around a picture are the same for every order of channels
+        firsts = (firsts - padded) | {node.id for node in graph.nodes if padded & set(node.parents)}
+    convs = {node: layer for node, layer in called if node in firsts and isinstance(layer, torch.nn.Conv2d)}
+    if set(convs) != firsts or not all(conv.groups == 1 for conv in convs.values()):
         raise ModelError(
             f"preprocess: order bgr cannot be kept for {arch}: something other than plain convolutions looks at its "
             "input. Turn the net to RGB yourself, in a module:callable."
         )
     for conv in set(convs.values()):
-        weight = cast(torch.Tensor, conv.weight).detach()  # C 3 k k
+        weight = conv.weight.detach()  # C 3 k k
         conv.weight = torch.nn.Parameter(weight.flip(1), requires_grad=False)
 
 

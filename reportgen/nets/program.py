@@ -6,8 +6,8 @@ operation may be is the list below: a file can ask for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,7 @@ KNOWN = frozenset(
     softmax log_softmax expand sym_size size upsample_nearest2d upsample_bilinear2d
     """.split()  # noqa: SIM905 -- a list of 80 quoted names reads worse
 )
+OWN = frozenset(("same.pad", "same.max_pool", "same.average_pool"))  # what no operator of PyTorch does: see `same`
 _OPERATORS = frozenset(("getitem", "add", "sub", "mul", "floordiv"))  # of Python, on sizes and on lists of tensors
 
 
@@ -91,6 +92,16 @@ def named(args: Any, kind: type[Value] | type[Weight]) -> Iterator[str]:
             yield from named(part, kind)
 
 
+def needed(operations: Sequence[Operation], output: str) -> tuple[Operation, ...]:
+    """The operations that a value comes from, in their order; those in place act on what others read."""
+    wanted, kept = {output}, []
+    for op in reversed(operations):
+        if wanted.intersection(op.makes) or op.target.partition(".")[0].endswith("_"):
+            kept.append(op)
+            wanted.update(named(op.args, Value))
+    return tuple(reversed(kept))
+
+
 def guarded(path: Path, what: Callable[[], _Made], wanted: str, advice: str = "") -> _Made:
     """What a reader makes of a file of strangers, which may lack anything, anywhere: a ModelError says so."""
     try:
@@ -103,9 +114,61 @@ def guarded(path: Path, what: Callable[[], _Made], wanted: str, advice: str = ""
         ) from error
 
 
+def without_softmax(program: Program) -> tuple[Program, bool]:
+    """The program without a softmax over the classes at its end, and whether it had one.
+
+    Methods look at scores: after a softmax, what speaks for a class is mixed with what speaks against all others.
+    Shapes may change behind it, as in nets whose last layer is a convolution.
+    """
+    made = {name: op for op in program.operations for name in op.makes}
+    name, steps = program.output, 0
+    while name in made and _word(made[name].target) in _MOVING and isinstance(made[name].args[0], Value):
+        name, steps = made[name].args[0].name, steps + 1
+        if steps > len(program.operations):
+            return program, False  # values made of one another: the check of values will say so
+    last = made.get(name)
+    if last is None or _word(last.target) not in ("softmax", "log_softmax") or not isinstance(last.args[0], Value):
+        return program, False
+    if last.args[1] not in (1, -1):
+        return program, False
+    before, after = last.args[0].name, last.makes[0]
+    readers = [
+        op
+        for op in program.operations
+        if after in named(op.args, Value) and _word(op.target) not in ("size", "sym_size")
+    ]
+    if len(readers) != (steps > 0):
+        return program, False  # something else is made of the probabilities
+    kept = tuple(_with_input(op, after, before) for op in program.operations if op is not last)
+    return replace(program, operations=kept, output=before if program.output == after else program.output), True
+
+
+_MOVING = frozenset(
+    ("view", "reshape", "_unsafe_view", "flatten", "squeeze", "permute", "contiguous", "clone", "alias")
+)
+
+
+def _word(target: str) -> str:
+    return target.partition(".")[0]
+
+
+def _with_input(op: Operation, name: str, other: str) -> Operation:
+    """The operation with another value in the place of one; itself where it does not read that."""
+
+    def turned(arg: Any) -> Any:
+        if isinstance(arg, list | tuple):
+            return type(arg)(turned(part) for part in arg)
+        return Value(other) if arg == Value(name) else arg
+
+    args = turned(op.args)
+    return op if args == op.args else replace(op, args=args)
+
+
 def known(target: str) -> bool:
     """Whether an operation is one of those that a file may ask for."""
     name, _, overload = target.partition(".")
+    if target in OWN:
+        return True
     if name == "python":
         return overload in _OPERATORS
     return name.removesuffix("_") in KNOWN and overload.replace("_", "").isalnum()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from reportgen.errors import ModelError
+from reportgen.nets import same
 from reportgen.nets.leaves import leaf
 from reportgen.nets.program import Operation, Program, Value, Weight, known, named, refused
 
@@ -188,6 +189,8 @@ class _Builder:
             return _reshaped
         if op.target in _PUBLIC:
             return _PUBLIC[op.target]
+        if op.target in same.FUNCTIONS:
+            return same.FUNCTIONS[op.target]
         name, _, overload = op.target.partition(".")
         found: Callable[..., Any] = getattr(getattr(torch.ops.aten, name), overload)
         return found

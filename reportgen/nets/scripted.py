@@ -8,13 +8,13 @@ it would do to a picture is written down with the known operations, and anything
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reportgen.errors import ModelError
 from reportgen.nets.archive import SPARE, Archive, laid_out
-from reportgen.nets.program import Operation, Program, Value, Weight, guarded, named
+from reportgen.nets.program import Program, Weight, guarded, named, needed
 from reportgen.nets.pt_files import check_script
 from reportgen.nets.script_code import Follower
 from reportgen.nets.script_ops import OneSizeOnly, Recorder
@@ -62,23 +62,13 @@ def _program(archive: Archive, size: int, total: int) -> Program:
 
 
 def _written(archive: Archive, record: Record, recorder: Recorder, output: Symbol, total: int) -> Program:
-    operations = _needed(recorder.operations, output.arg.name)
+    operations = needed(recorder.operations, output.arg.name)
     used = {name for op in operations for name in named(op.args, Weight)}
     tensors = _tensors(archive, {name: recorder.stored[name] for name in sorted(used)}, total)
     trained = frozenset(name for name in used if name in recorder.trained and name not in recorder.fixed)
     batch = recorder.shapes[0][0] if recorder.shapes[0] == recorder.shapes[1] else None
     kind = record.kind.rpartition(".")[2]
     return Program(operations, tensors, trained, recorder.picture.arg.name, output.arg.name, kind, batch)
-
-
-def _needed(operations: Iterable[Operation], output: str) -> tuple[Operation, ...]:
-    """The operations that the output depends on; those in place act on what others read."""
-    wanted, kept = {output}, []
-    for op in reversed(list(operations)):
-        if wanted.intersection(op.makes) or op.target.partition(".")[0].endswith("_"):
-            kept.append(op)
-            wanted.update(named(op.args, Value))
-    return tuple(reversed(kept))
 
 
 def _is_flat(record: Record) -> bool:

@@ -112,7 +112,8 @@ def _layer(name: str, kind: str, node: Node, parameters: int, flops: int) -> Lay
 
 
 def _stage_nodes(graph: Graph) -> dict[int, int]:
-    returned = {call.node for call in graph.calls}
+    # Zeros around a map are no depth of their own: the stage is what was found before they were put there.
+    returned = {call.node for call in graph.calls if not call.kind.endswith("Pad2d")}
     last: dict[int, int] = {}
     deepest = 0
     for node in (graph.nodes[i] for i in dominators(graph)):
@@ -130,9 +131,9 @@ def _is_map(node: Node) -> bool:
 
 
 def _level(node: Node) -> int | None:
-    """K of a stage candidate: its stride is 2^K both ways and it lies before the pooling."""
+    """K of a stage candidate: stride 2^K both ways, behind a layer with weights and before the pooling."""
     stride = node.grid.stride
-    if not _is_map(node) or stride is None or node.pooled:
+    if not _is_map(node) or stride is None or node.pooled or not node.depth:
         return None
     power = stride[0].bit_length() - 1
     return power if stride == (2**power, 2**power) else None

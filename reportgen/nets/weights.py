@@ -106,9 +106,12 @@ def resolve(
 
 
 def _program(arch: str, path: Path, memo_dir: Path | None) -> Resolved:
-    """A model file: what it says about its input, and ImageNet's colours, since no format says any."""
+    """A model file: what it says about its input, and ImageNet's colours where nothing in it tells any."""
     known = describe_file(path, memo_dir)
     size = known.size or GUESSED_SIZE
+    own = Preprocess(resize_for(size), size, IMAGENET.mean, IMAGENET.std)
+    asked, colours = known.colours or (None, views.GUESS)
+    view, _ = views.view_of(own, asked, {})
     return Resolved(
         arch=path.name,  # pages carry no path of the machine
         builder=known.builder,
@@ -119,9 +122,9 @@ def _program(arch: str, path: Path, memo_dir: Path | None) -> Resolved:
         seed=0,
         kwargs={},
         num_classes=None,
-        preprocess=Preprocess(resize_for(size), size, IMAGENET.mean, IMAGENET.std),
+        preprocess=view,
         classes=(),
-        basis={"size": views.FILE if known.size else views.GUESS, "colours": views.GUESS},
+        basis={"size": views.FILE if known.size else views.GUESS, "colours": colours},
     )
 
 

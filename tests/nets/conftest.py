@@ -1,4 +1,4 @@
-"""What tests of hostile model files share."""
+"""What tests of model files share."""
 
 import pytest
 

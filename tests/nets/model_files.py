@@ -92,4 +92,23 @@ def script_writer(how):
 
 
 SCRIPTED = {f".{how}.pt": script_writer(how) for how in ("traced", "scripted", "frozen")}
-WRITERS = {".pt2": export_pt2, ".onnx": export_onnx, ".old.onnx": export_old_onnx, **SCRIPTED}
+
+
+def save_keras(arch, path):
+    """The net rebuilt in Keras 3 with a softmax at its end, saved as the file's ending says."""
+    from tests.nets import keras_twins
+
+    pytest.importorskip("h5py", reason="the extra keras is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that .h5 is the old format
+        keras_twins.twin(module(arch), size(arch)).save(path)
+
+
+WRITERS = {
+    ".pt2": export_pt2,
+    ".onnx": export_onnx,
+    ".old.onnx": export_old_onnx,
+    **SCRIPTED,
+    ".h5": save_keras,
+    ".keras": save_keras,
+}

@@ -195,6 +195,15 @@ def test_a_program_that_makes_nothing_of_its_input_is_refused(exported, refused)
     assert "nothing makes its output" in refused(graph(exported, edit))
 
 
+def test_a_value_made_of_itself_is_refused_and_looked_for_no_longer(exported, refused):
+    def edit(module):
+        node = next(node for node in module["graph"]["nodes"] if node["target"].startswith("torch.ops.aten.flatten"))
+        own = {"as_tensor": {"name": node["outputs"][0]["as_tensor"]["name"]}}
+        node["inputs"][0]["arg"] = module["signature"]["output_specs"][-1]["user_output"]["arg"] = own
+
+    assert "not made" in refused(graph(exported, edit))
+
+
 # --------------------------------------------------------------------------------------------------------------- ONNX
 
 

@@ -176,7 +176,7 @@ def test_a_timm_net_takes_its_weights_from_a_file(tmp_path):
         np.testing.assert_array_equal(net.module(x), true(x))
 
 
-@pytest.mark.parametrize("name", ["net.h5", "net.keras"])
+@pytest.mark.parametrize("name", ["net.tflite", "net.pb"])
 def test_a_format_that_is_not_opened_is_said_to_be_none_and_the_way_out_is_named(name):
     with pytest.raises(ModelError, match=r"no model file that reportgen opens; those end in .pt2, .onnx.*torch.export"):
         load_net(name, device="cpu")
