@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reportgen.errors import ModelError
 
-_MOST_PICKLE = 64 << 20
+_MOST_PICKLE = 16 << 20  # bytes
 # What the pickle of a state dict mentions, besides the kinds of storages.
 _PLAIN = frozenset(
     ("collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch Size")
@@ -54,9 +54,9 @@ def _told(names: set[str], data: bytes) -> str:
         return "and nothing that PyTorch writes: it is truncated, or no zip archive that begins with PK."
     if foreign:
         return (
-            f"but a pickled module ({foreign[:60]} is in it): loading one runs code, so it is not opened. Load it "
-            "yourself, and give its state dict as weights beside the arch that built it, or export it with "
-            "torch.export.save."
+            f"but a pickle of whole objects ({foreign[:60]} is in it), as torch.save(net) writes one: loading it runs "
+            "code, so it is not opened. Load it yourself, and give its state dict as weights beside the arch that "
+            "built it, or export the net with torch.export.save."
         )
     return "but a state dict, weights without a net: name the arch that built the net, and this file as its weights."
 

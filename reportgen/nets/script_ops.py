@@ -115,8 +115,9 @@ class Recorder:
         if name.removesuffix("_") not in KNOWN:
             raise refused(f"torch.{name}", str(self.path))
         target, given = meant(name, args, kwargs) or ("", {})
-        if not target:
-            raise self.unfit(f"calls torch.{name} with arguments that this PyTorch does not know")
+        symbols = [part for value in given.values() for part in _parts(value) if isinstance(part, Symbol)]
+        if not symbols:  # several names have forms for lists and texts too
+            raise self.unfit(f"calls torch.{name} with arguments that are not known here")
         changed = given[next(iter(given))] if name.endswith("_") else None
         before = self._known[changed.arg][0].shape if isinstance(changed, Symbol) else None
         if isinstance(changed, Symbol) and not changed.fed:
@@ -130,8 +131,7 @@ class Recorder:
         for place in ("running_mean", "running_var"):
             if isinstance(given.get(place), Symbol):
                 self.fixed.add(given[place].arg.name)
-        fed = any(isinstance(part, Symbol) and part.fed for value in given.values() for part in _parts(value))
-        return self._noted(target, plain, named, made, scopes, fed)
+        return self._noted(target, plain, named, made, scopes, any(symbol.fed for symbol in symbols))
 
     def _noted(
         self,

@@ -17,7 +17,7 @@ _BY_SIZE = Undecided("the size or the number of the pictures")
 def plain(recorder: Recorder, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """What a call of `torch.NAME` makes of plain values; NotImplemented where it is an operation on tensors."""
     if name in _COMPARED and len(args) == 2:
-        return _compared(_COMPARED[name], *args)
+        return _compared(recorder, _COMPARED[name], *args)
     if name in _COMPUTED and len(args) == 2 and kwargs in ({}, {"alpha": 1}):
         if all(isinstance(arg, list) for arg in args) and name == "add":
             return _bounded(recorder, [*args[0], *args[1]])
@@ -39,7 +39,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Size) and not isinstance(value, bool)
 
 
-def _compared(compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+def _compared(recorder: Recorder, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     for value in (left, right):
         parts = value if isinstance(value, list | tuple) else (value,)
         for part in parts:
@@ -47,6 +47,8 @@ def _compared(compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
                 return part
             if isinstance(part, Symbol | Size):
                 return _BY_TENSOR if isinstance(part, Symbol) else _BY_SIZE
+            if not isinstance(part, str | int | float | None):  # lists of lists may take for ever
+                raise recorder.unfit("compares more than numbers, texts and lists of them")
     return bool(compare(left, right))
 
 
@@ -105,10 +107,10 @@ def _slice(_: Recorder, values: Any, *places: Any) -> Any:
     return values[slice(*places)] if places else list(values)
 
 
-def _contains(_: Recorder, values: Any, value: Any) -> Any:
+def _contains(recorder: Recorder, values: Any, value: Any) -> Any:
     if not isinstance(values, list):
         return NotImplemented
-    found = [_compared(operator.eq, part, value) for part in values]
+    found = [_compared(recorder, operator.eq, part, value) for part in values]
     return next((part for part in found if isinstance(part, Undecided)), any(part is True for part in found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from reportgen.errors import ModelError
 from reportgen.nets.archive import Archive
 from reportgen.nets.script_pickle import MODULES
 
-# Bytes of code; parsed, a text takes up to 600 times its own memory.
-_MOST_FILE = 512 << 10  # a frozen densenet121 has 65,000
+# Bytes of code; parsed, a text takes up to 600 times its own memory. A frozen densenet121 has 65,000 in one file; where
+# Python is older than 3.11, 100,000 dots in a row end the process.
+_MOST_FILE = (512 if sys.version_info >= (3, 11) else 64) << 10
 _MOST_CODE = 2 << 20  # of all files that are read; a traced densenet121 has 270,000
 
 Definition = ast.FunctionDef | ast.ClassDef

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WANTED = ("TorchScript file", " torch.jit.save of PyTorch 1.4 or later writes such a file.")
-_MOST_PICKLE = 16 << 20
+_MOST_PICKLE = 4 << 20  # bytes; a traced densenet121 has 82,000
+_MOST_NUMBER = 4096  # bytes of an entry that holds one number
 _MOST_SHARED = 4  # bytes of all tensors to those of the file: one storage may hold several
 
 
@@ -78,7 +79,7 @@ def _is_flat(record: Record) -> bool:
 
 def _plain(archive: Archive, constant: Any) -> Any:
     """A constant; one without axes as the number it is, as traces have sizes and factors."""
-    if isinstance(constant, Stored) and constant.sizes == ():
+    if isinstance(constant, Stored) and constant.sizes == () and archive.size(constant.entry) <= _MOST_NUMBER:
         return _tensor(archive, "a constant", constant, archive.read(constant.entry)).item()
     return constant
 

@@ -255,6 +255,12 @@ def test_code_that_does_more_than_a_net_is_refused(refused, body, says):
             "a = torch.size(x, 0)\nfor i in range(60):\n  a = torch.add(a, a)\nops.prim.RaiseException(a)",
             "error of its",
         ),
+        ("return torch.mul([None], 999999999999)", "calls torch.mul with arguments that are not known"),
+        ("return torch.add('a', 'b')", "calls torch.add with arguments that are not known"),
+        (
+            "a = [0]\nfor i in range(60):\n  a = [a, a]\nif torch.eq(a, a):\n  pass\nreturn x",
+            "compares more than numbers",
+        ),
         ("while True:\n  x = torch.neg(x)", "more than 5,000 operations"),
         ("while torch.gt(torch.size(x, 0), 0):\n  x = torch.relu(x)", "a loop that is ended by the size"),
         ("return torch.expand(torch.select(x, 0, 0), [99999, 999999, 3, -1, -1])", "far too large a one"),
