@@ -43,9 +43,12 @@ def unless_under_way(folder: Path) -> Iterator[bool]:
     try:
         import fcntl
 
-        lock = _lock(folder).open("r")
+        lock = _lock(folder).open("r+")  # over NFS only a file that may be written can be locked
     except (ImportError, FileNotFoundError):  # who trains has made it
         yield True
+        return
+    except PermissionError:  # another user's
+        yield False
         return
     with lock:
         try:

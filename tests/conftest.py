@@ -1,6 +1,10 @@
-"""What all tests share: one thread for torch, and the tiny nets."""
+"""What all tests share: one thread for torch, memory that is given back, fonts that are cut once."""
 
+import ctypes
+import gc
 import os
+import sys
+from contextlib import suppress
 from functools import cache
 
 import pytest
@@ -13,6 +17,17 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_goes_back():
+    """What a module leaves behind goes with it: prepared copies of nets that live on, and nets in cycles."""
+    yield
+    if lean := sys.modules.get("reportgen.lean"):
+        lean._known.clear()
+        gc.collect()
+    with suppress(OSError, AttributeError):  # another C library has other means
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

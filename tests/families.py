@@ -1,4 +1,8 @@
-"""torchvision's nets with calibrated random weights, and the real SqueezeNet, at a small input; built once."""
+"""torchvision's nets with calibrated random weights, and the real SqueezeNet, at a small input; built once.
+
+AlexNet and VGG-16 have narrower dense layers than the originals, whose 182 million weights would be nearly all that
+the nets hold: 1.5 GB in double precision, and as much again for each copy.
+"""
 
 import copy
 from functools import lru_cache
@@ -6,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torchvision
+from torch import nn
 
 from tests import tiny
 
 SQUEEZENET = Path(__file__).parents[2] / "shared" / "data" / "squeezenet1_0-imagenet1k.safetensors"
 ARCHS = ("alexnet", "vgg16", "googlenet", "resnet50", "squeezenet1_0")
 SIZE = 64
+WIDTH = 256  # of the dense layers, in place of 4096
 
 
 @lru_cache(maxsize=8)
@@ -22,8 +28,23 @@ def _module(arch):
         net = torchvision.models.squeezenet1_0(weights=None).eval().requires_grad_(False)
         net.load_state_dict({name: value.float() for name, value in load_file(SQUEEZENET).items()})
         return net.double()
+    return tiny.seeded(lambda: _narrowed(whole(arch)), seed=3, size=SIZE).double()
+
+
+def whole(arch):
+    """The net as torchvision has it, with fresh random weights."""
     extra = {"googlenet": {"aux_logits": False, "init_weights": False}, "vgg16": {"init_weights": False}}.get(arch, {})
-    return tiny.seeded(lambda: getattr(torchvision.models, arch)(weights=None, **extra), seed=3, size=SIZE).double()
+    return getattr(torchvision.models, arch)(weights=None, **extra)
+
+
+def _narrowed(net):
+    layers = getattr(net, "classifier", ())
+    dense = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+    for place in dense:
+        inside = layers[place].in_features if place == dense[0] else WIDTH
+        outside = layers[place].out_features if place == dense[-1] else WIDTH
+        layers[place] = nn.Linear(inside, outside)
+    return net
 
 
 @lru_cache(maxsize=16)
