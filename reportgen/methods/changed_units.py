@@ -16,8 +16,8 @@ standard deviation. A unit constant in both nets has $r = 1$ where the constant 
 compared by linear centred kernel alignment (Kornblith et al., 2019), with columns centred,
 $\\mathrm{CKA} = \\lVert Y^T X \\rVert_F^2 / (\\lVert X^T X \\rVert_F \\lVert Y^T Y \\rVert_F)$; its examples are the
 means of the four quarters of a map, of at most `limit` pictures. With few examples for many units CKA is high for no
-reason: `chance` is what comes out where the pictures of the one net are shuffled, quarters kept. A unit's partner is the
-one of its layer, in the net after, with the highest correlation on the same examples.
+reason: `chance` is what comes out where the pictures of the one net are shuffled, quarters kept. A unit's partner is
+the one of its layer, in the net after, with the highest correlation on the same examples.
 
 Compared are all layers that have weights, in which a change can begin, and those that end a stage; CKA and partners are
 for the ends of stages, the penultimate layer and the logits. Both nets must have the same layers; the number of classes
