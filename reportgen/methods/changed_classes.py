@@ -8,12 +8,12 @@ on the edge between two classes changes its answer at the slightest touch, which
 between its two best answers, gives away. Counts hold for this set alone.
 
 Whether the change of accuracy is more than chance is told by McNemar's test (1947) in its exact form: with $b$
-pictures broken and $c$ mended, $p = \\min(1, 2 \\sum_{k=0}^{\\min(b, c)} \\binom{b + c}{k} 2^{-(b + c)})$.
-Pictures that both nets got right, or both got wrong, say nothing about it. How far all probabilities of a picture moved
-is their total variation, $\\frac{1}{2} \\sum_k |p_k - q_k|$, from 0 to 1. The pictures shown are those whose
-probability of their class changed most; where the class is not known, that of the answer before. Their maps are
-Grad-CAM's for that class at the last convolution after its ReLU, those of one picture in one scale. Both nets must have
-the same classes.
+pictures broken, $c$ mended and $n = b + c$,
+$p = \\min(1, 2^{1 - n} \\sum_{k=0}^{\\min(b, c)} \\frac{n!}{k! (n - k)!})$. Pictures that both nets got right, or both
+got wrong, say nothing about it. How far all probabilities of a picture moved is their total variation,
+$\\frac{1}{2} \\sum_k |p_k - q_k|$, from 0 to 1. The pictures shown are those whose probability of their class changed
+most; where the class is not known, that of the answer before. Their maps are Grad-CAM's for that class at the last
+convolution after its ReLU, those of one picture in one scale. Both nets must have the same classes.
 
 Checked against answers counted by hand on two nets, and the test's p against SciPy's binomial test.
 """

@@ -7,17 +7,17 @@ the two nets is silenced (or woken) and counts as 0. Those lead the order, from 
 begins, while what comes later changes in its wake. What one cannot tell is whether a change matters for the answers
 (see the method changed_classes), nor why it came about; nor does a low correlation of units mean that a layer knows
 less: in a net from another start the same features sit in other units, and in other mixtures. Then the alignment of the
-whole layer stays high, and units have partners elsewhere in their layer (Li et al., 2016).
+whole layer can stay high, and units have partners elsewhere in their layer (Li et al., 2016).
 
 The sample is every position of every picture: with $a_i$ before and $b_i$ after,
 $r = \\sum_i (a_i - \\bar a)(b_i - \\bar b) / \\sqrt{\\sum_i (a_i - \\bar a)^2 \\sum_i (b_i - \\bar b)^2}$, from sums in
 double precision; of equal $r$ the larger change goes first, the root of the mean of $(a_i - b_i)^2$ over the larger
 standard deviation. A unit constant in both nets has $r = 1$ where the constant is the same, else 0. Whole layers are
 compared by linear centred kernel alignment (Kornblith et al., 2019), with columns centred,
-$\\mathrm{CKA} = \\|Y^T X\\|_F^2 / (\\|X^T X\\|_F \\|Y^T Y\\|_F)$; its examples are the means of the four quarters of a
-map, of at most `limit` pictures. With few examples for many units CKA is high for no reason: `chance` is what comes
-out where the pictures of the one net are shuffled, quarters kept. A unit's partner is the one of its
-layer, in the net after, with the highest correlation on the same examples.
+$\\mathrm{CKA} = \\lVert Y^T X \\rVert_F^2 / (\\lVert X^T X \\rVert_F \\lVert Y^T Y \\rVert_F)$; its examples are the
+means of the four quarters of a map, of at most `limit` pictures. With few examples for many units CKA is high for no
+reason: `chance` is what comes out where the pictures of the one net are shuffled, quarters kept. A unit's partner is
+the one of its layer, in the net after, with the highest correlation on the same examples.
 
 Compared are all layers that have weights, in which a change can begin, and those that end a stage; CKA and partners are
 for the ends of stages, the penultimate layer and the logits. Both nets must have the same layers; the number of classes
