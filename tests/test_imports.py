@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "reportgen"
 HEAVY = ("torch", "torchvision", "matplotlib", "weasyprint", "sklearn", "scipy")
 # Made of nn.Modules; only code that builds a net imports them.
-NETS_OF_OURS = ("reportgen.nets.mini", "reportgen.nets.encdec", "reportgen.nets.rebuild", "reportgen.nets.leaves")
+NETS_OF_OURS = tuple(f"reportgen.nets.{name}" for name in ("mini", "encdec", "rebuild", "leaves", "same"))
 # what a method must not know: what plans and runs it, what keeps results, what draws and publishes them
 FORBIDDEN_IN_METHODS = {
     "store", "plan", "run", "passes", "computing", "building", "assembly", "cells", "keys", "unchanged", "spec", "cli",

@@ -62,7 +62,7 @@ class KerasNet:
 
 def read_config(config: Mapping[str, Any], source: str, depth: int = 0) -> KerasNet:
     """The net of a config. Raises ModelError for one with several inputs or outputs, or nested without end."""
-    settings, kind = config["config"], str(config["class_name"])
+    settings, kind = config["config"], _class_of(config)
     if depth > _DEEPEST:
         raise ModelError(f"The model file {source} was refused: it holds nets within nets, {_DEEPEST} deep and deeper.")
     if kind not in NETS:
@@ -74,16 +74,15 @@ def read_config(config: Mapping[str, Any], source: str, depth: int = 0) -> Keras
     name = str(settings.get("name", kind)) if isinstance(settings, Mapping) else kind
     entries = settings if isinstance(settings, list) else settings["layers"]  # Keras before 2.2.3 has a bare list
     layers = [_layer(entry, source, depth) for entry in entries]
+    if len({layer.name for layer in layers}) < len(layers):
+        raise ModelError(f"The model file {source} is damaged: two layers of {name[:60]!r} have the same name.")
     if kind == "Sequential":
         return _sequential(name, layers, settings)
-    calls = {layer.name: len(layer.calls) for layer in layers}
-    if len(calls) < len(layers):
-        raise ModelError(f"The model file {source} is damaged: two of its layers have the same name.")
     ends = {key: list(_ends(settings[key])) for key in ("input_layers", "output_layers")}
     if any(len(found) != 1 for found in ends.values()):
-        counts = " and ".join(f"{len(found)} {key.split('_')[0]}s" for key, found in ends.items())
+        counts = ", ".join(f"{key.split('_')[0]}s: {len(found)}" for key, found in ends.items())
         raise ModelError(
-            f"The net {name[:60]!r} in {source} has {counts}; one batch of pictures in and one of scores out are "
+            f"The net {name[:60]!r} in {source} has {counts}. One batch of pictures in and one of scores out are "
             "wanted. Save keras.Model(net.inputs[0], net.outputs[0])."
         )
     (start,), (end,) = ends["input_layers"], ends["output_layers"]
@@ -93,10 +92,7 @@ def read_config(config: Mapping[str, Any], source: str, depth: int = 0) -> Keras
 
 
 def _layer(entry: Mapping[str, Any], source: str, depth: int) -> Layer:
-    kind, settings = str(entry["class_name"]), entry["config"]
-    module = entry.get("module")
-    if (module is not None and not _KERAS.fullmatch(str(module))) or ">" in str(entry.get("registered_name") or ""):
-        kind = str(entry.get("registered_name") or f"{module}>{kind}")  # somebody's own, whatever it is called
+    kind, settings = _class_of(entry), entry["config"]
     name = str(entry.get("name") or (settings.get("name") if isinstance(settings, Mapping) else "") or kind)
     calls = tuple(_call(node) for node in entry.get("inbound_nodes") or ())
     if kind in NETS:
@@ -104,12 +100,19 @@ def _layer(entry: Mapping[str, Any], source: str, depth: int) -> Layer:
     return Layer(name, kind, dict(settings), calls)
 
 
+def _class_of(entry: Mapping[str, Any]) -> str:
+    """The class of a layer or net; of one that is not Keras' own, whatever it is called, more than its name."""
+    kind, module, registered = str(entry["class_name"]), entry.get("module"), str(entry.get("registered_name") or "")
+    theirs = module is None or _KERAS.fullmatch(str(module)) is not None
+    return kind if theirs and ">" not in registered else registered or f"{module}>{kind}"
+
+
 def _sequential(name: str, layers: list[Layer], settings: Any) -> KerasNet:
     """A net of layers one after another; its InputLayer may be left out."""
     said = settings.get("build_input_shape") if isinstance(settings, Mapping) else None
     if not layers or layers[0].kind != "InputLayer":
         shape = (_shape_of(layers[0]) if layers else None) or (tuple(said) if said else None)
-        layers = [Layer("input", "InputLayer", {"batch_shape": shape}, ()), *layers]
+        layers = [Layer(" pictures", "InputLayer", {"batch_shape": shape}, ()), *layers]
     last, chained = Ref(layers[0].name, 0), [layers[0]]
     for layer in layers[1:]:
         chained.append(Layer(layer.name, layer.kind, layer.settings, (Call((last,), {}),), layer.net))

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-import torch
 from torch import fx, nn
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -11,8 +10,8 @@ keras = pytest.importorskip("keras", reason="Keras, which writes the files that 
 layers = keras.layers
 
 
-def twin(module, size, softmax=True):
-    """The net in Keras: N x H x W x 3 in, probabilities out as users save them (scores where there is no softmax)."""
+def twin(module, size):
+    """The net in Keras: N x H x W x 3 in, probabilities out, as users save them."""
     graph, made = fx.symbolic_trace(module).graph, {}
     for node in graph.nodes:
         if node.op == "placeholder":
@@ -23,9 +22,8 @@ def twin(module, size, softmax=True):
             out = made[node.args[0]]
         else:
             made[node] = _function(node, made)
-    if softmax:
-        out = layers.Activation("softmax", name="probabilities")(out)
-    return keras.Model(next(iter(made.values())), out, name="twin")
+    probabilities = layers.Activation("softmax", name="probabilities")(out)
+    return keras.Model(next(iter(made.values())), probabilities, name="twin")
 
 
 def _module(child, node, made):
@@ -110,9 +108,3 @@ def _function(node, made):
     flat = layers.Flatten(name=name)(x)
     flat.before_flattening = tuple(x.shape)
     return flat
-
-
-def scores(model, x):
-    """What a Keras net makes of a batch N x C x H x W, in eval mode."""
-    with torch.no_grad():
-        return model(x.permute(0, 2, 3, 1), training=False)  # N H W C in

@@ -134,7 +134,11 @@ def test_an_activation_of_the_makers_own_is_refused(refused, name, activation):
 @both
 def test_a_net_of_the_makers_own_class_is_refused(refused, name):
     config = {"class_name": "MyModel", "module": "my_package", "config": {"layers": []}}
-    assert "holds a net of the class 'MyModel'" in refused(WRITERS[name](config), name)
+    assert "holds a net of the class 'my_package>MyModel'" in refused(WRITERS[name](config), name)
+
+
+def test_two_layers_of_one_name_are_called_damaged(refused):
+    assert "two layers of 'net' have the same name" in refused(hdf5(net(conv(), conv())), "net.h5")
 
 
 def test_a_build_config_and_a_compile_config_are_not_looked_at(tmp_path):

@@ -211,7 +211,7 @@ def test_a_net_with_two_outputs_is_refused(tmp_path):
     entry = keras.Input((*SIDES, 3))
     x = L.Conv2D(4, 3, name="used")(entry)
     model = keras.Model(entry, [x, L.Conv2D(2, 1, name="unused")(x)])
-    with pytest.raises(ModelError, match="1 inputs and 2 outputs"):
+    with pytest.raises(ModelError, match="inputs: 1, outputs: 2"):
         opened(model, tmp_path)
 
 
