@@ -45,6 +45,15 @@ def net_entry(card: Card) -> dict[str, Any]:
     }
 
 
+def choices(method: Method, name: str) -> list[Any]:
+    """The words that a param may be, where its type or the method says them; numbers may fit beside them."""
+    entry = next(entry for entry in fields(method.params) if entry.name == name)
+    schema = _schema(get_type_hints(method.params)[name])
+    found = [*schema.get("enum", ()), *(one for kind in schema.get("anyOf", ()) for one in kind.get("enum", ()))]
+    found += [True, False] if schema.get("type") == "boolean" else []
+    return found or list(entry.metadata.get("choices", ()))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: tuples as lists, mappings as objects, what JSON has no form for as text."""
     if isinstance(value, Mapping):
@@ -54,11 +63,15 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _param(entry: Field[Any], hint: Any) -> dict[str, Any]:
-    """A param's type as a JSON schema, its default where it has one, and what it means."""
+def _schema(hint: Any) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    told: dict[str, Any] = {"type": TypeAdapter(hint).json_schema(), "doc": entry.metadata.get("doc", "")}
+    return TypeAdapter(hint).json_schema()
+
+
+def _param(entry: Field[Any], hint: Any) -> dict[str, Any]:
+    """A param's type as a JSON schema, its default where it has one, and what it means."""
+    told: dict[str, Any] = {"type": _schema(hint), "doc": entry.metadata.get("doc", "")}
     if entry.default_factory is not MISSING:
         told["default"] = plain(entry.default_factory())
     elif entry.default is not MISSING:

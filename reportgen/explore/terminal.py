@@ -24,7 +24,7 @@ def told(environment: Mapping[str, str]) -> Way | None:
         return "shades"
     if term in ("", "dumb"):
         return "shades"
-    if term == "linux":  # the console shows sixteen colours, and prints questions instead of answering them
+    if term == "linux" or term.startswith("eterm"):  # which print questions instead of answering them
         return "blocks256"
     if "TMUX" in environment or term.startswith(("screen", "tmux")):
         return None  # what lies behind a multiplexer is not what gets the bytes

@@ -10,10 +10,11 @@ import yaml
 
 from reportgen.errors import SpecError, nearest
 from reportgen.explore.state import PATHS
+from reportgen.nets.files import BUILDERS, UNREAD
 from reportgen.spec_source import is_path
 
 _ASSIGNMENT = re.compile(r"(\w+)=")
-NET_FILES = (".pt2", ".pt", ".onnx", ".h5", ".keras")  # a net may be a file of its own
+NET_FILES = (*BUILDERS, *UNREAD)  # a net may be a file of its own
 
 
 def entry_of(text: str, kind: Any, usage: str) -> tuple[str, dict[str, Any]]:
@@ -61,7 +62,7 @@ def absolute(folder: Path, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 def _means_a_file(kind: str, key: str, value: str) -> bool:
     if key == "arch":  # a net in a file of its own; "pkg.mod:fn" and names are none
-        return Path(value).suffix in NET_FILES or ("/" in value and ":" not in value)
+        return Path(value).suffix.lower() in NET_FILES or ("/" in value and ":" not in value)
     if key in ("classes", "labels"):
         return True
     return is_path(value, (kind, "", key)) and not (kind == "datasets" and value == "images:")
