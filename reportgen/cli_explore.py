@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -42,7 +43,11 @@ def explore(
     from reportgen.explore.loop import Session
     from reportgen.explore.state import State
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no hang-up
+        signal.signal(number, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal has no letters for ends no session
     net, shown = _sorted_out(model, images or [])
     sitting = script is None and sys.stdin.isatty()
     lines = _opened(script) if script else sys.stdin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def write_png(pixels: Colors, path: Path) -> None:
     if path.exists() and not _ours(path):
         raise RenderError(f"{path.name} is there already and was not written by reportgen; give another name.")
     try:
-        path.write_bytes(png(pixels))
+        replace_with(path, png(pixels))
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
 
@@ -39,10 +40,25 @@ def write_npz(arrays: Mapping[str, Any], path: Path) -> None:
     import numpy as np
 
     given: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **given)
     try:
-        np.savez_compressed(path, **given)
+        replace_with(path, buffer.getvalue())
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
+
+
+def replace_with(path: Path, data: bytes) -> None:
+    """Make these the bytes of a file, in one step: a full disk leaves the old file, and no half of a new one."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        made.write_bytes(data)
+        if path.exists():
+            made.chmod(path.stat().st_mode & 0o777)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
 
 
 def _ours(path: Path) -> bool:
