@@ -27,10 +27,24 @@ def png(pixels: Colors) -> bytes:
 
 def write_png(pixels: Colors, path: Path) -> None:
     """Write the picture. Raises RenderError where the file is there and not ours, or cannot be written."""
-    if path.exists() and not _ours(path):
+    _write(path, png(pixels), _ours(path))
+
+
+def write_marked(data: bytes, mark: bytes, path: Path) -> None:
+    """Write a file that has our mark among its bytes, over none that has not. Raises RenderError as `write_png`."""
+    assert mark in data
+    try:
+        ours = not path.exists() or mark in path.read_bytes()
+    except OSError:  # a folder, somebody else's
+        ours = False
+    _write(path, data, ours)
+
+
+def _write(path: Path, data: bytes, allowed: bool) -> None:
+    if not allowed:
         raise RenderError(f"{path.name} is there already and was not written by reportgen; give another name.")
     try:
-        replace_with(path, png(pixels))
+        replace_with(path, data)
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
 
@@ -62,8 +76,11 @@ def replace_with(path: Path, data: bytes) -> None:
 
 
 def _ours(path: Path) -> bool:
+    """Whether a PNG was written by us, or is not there yet."""
     from PIL import Image
 
+    if not path.exists():
+        return True
     try:
         with Image.open(path, formats=["PNG"]) as opened:
             return bool(opened.info.get("Software") == SOFTWARE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reportgen.bibliography import cited_in_words
 from reportgen.errors import ReportError
 from reportgen.explore import actions, language
 from reportgen.explore.desk import Desk, Result, write_spec
@@ -117,8 +118,8 @@ class Session:
 def _in_words(figure: Figure) -> str:
     """A figure's title and what is to be seen; a table as lines."""
     rows = [[_cell(value) for value in row] for row in ((figure.columns, *figure.rows) if figure.rows else ())]
-    return "\n".join([f"{figure.title}. {figure.alt}", *(f"  {line}" for line in aligned(rows))])
+    return "\n".join([f"{figure.title}. {cited_in_words(figure.alt)}", *(f"  {line}" for line in aligned(rows))])
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else cited_in_words(str(value))
