@@ -70,7 +70,8 @@ def _params(state: State, method: str, word: str, first: str) -> list[str]:
 
 
 def _values(state: State, method: str, name: str, value: str) -> Iterator[str]:
-    from reportgen.catalogue import choices
+    from reportgen.accepted import choices
+    from reportgen.catalogue import schema_of
 
     if name == "layer":
         yield from _layers(state)
@@ -80,7 +81,8 @@ def _values(state: State, method: str, name: str, value: str) -> Iterator[str]:
     elif name == "units":
         yield from ("all", "random", "strongest")
     entry = next(one for one in fields(methods()[method].params) if one.name == name)
-    yield from (_yaml(one) for one in (*choices(methods()[method], name), entry.default) if isinstance(one, str | bool))
+    found = choices(methods()[method], name, schema_of(methods()[method], name))
+    yield from (_yaml(one) for one in (*found, entry.default) if isinstance(one, str | bool))
     if entry.metadata.get("path"):
         yield from _files(state, value, tensors.SUFFIXES)
 
