@@ -21,24 +21,22 @@ from reportgen.explore.loop import Screen, Session
 from reportgen.explore.state import State
 from reportgen.nets.files import BUILDERS
 from reportgen.store import Store
+from tests.explore.sitting import environment
 
 pexpect = pytest.importorskip("pexpect")  # which Windows has not got
 EOF = pexpect.EOF
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
 def sit(tmp_path):
     """A function that starts a session at a terminal in an empty folder."""
-    own = {"TORCH_HOME": str(tmp_path / "none"), "REPORTGEN_CACHE": str(tmp_path / "store"), "TERM": "dumb"}
-    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLORTERM", "TMUX")}
-    path = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "XDG_STATE_HOME": str(tmp_path / "state")}
     started = []
 
     def start(*arguments):
         words = ["-m", "reportgen", "explore", *arguments]
         child = pexpect.spawn(
-            sys.executable, words, cwd=tmp_path, env=kept | own | path, timeout=40, encoding="utf-8",
+            sys.executable, words, cwd=tmp_path, env=environment(tmp_path, tmp_path / "store", TERM="dumb"),
+            timeout=40, encoding="utf-8",
             dimensions=(40, 400),
         )  # fmt: skip
         started.append(child)
