@@ -19,6 +19,7 @@ from reportgen.explore.loop import Screen, Session
 from reportgen.explore.state import State
 from reportgen.store import Store
 from tests.explore.sitting import environment
+from tests.nets import model_files
 
 
 class Watch:
@@ -238,3 +239,18 @@ def test_a_narrow_terminal_without_colours_gets_lines_that_fit(tmp_path, store, 
     lines = [line for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", told).splitlines() if " > " not in line]
     assert max(map(len, lines)) <= 40
     assert any(len(set(line) & set("-=+*#%@")) > 2 for line in lines)  # the picture, in shades
+
+
+@pytest.mark.parametrize("ending", list(model_files.WRITERS))
+def test_a_model_file_is_looked_into_and_the_spec_names_it(tmp_path, store, ending):
+    model_files.WRITERS[ending]("vgg_mini", tmp_path / f"mine{ending}")
+    complaints, pictures = [], []
+    screen = Screen(lambda _: None, complaints.append, pictures.append, Watch, patient=True)
+    session = Session(State(tmp_path), Desk(Options(cache=store, device="cpu")), screen)
+    session.start(f"mine{ending}", ["skimage:chelsea"])
+    hear(session, "6th filter of stage3", "deconvnet", "spec specs.yaml")
+    assert complaints == []
+    assert f"arch: mine{ending}" in (tmp_path / "specs.yaml").read_text()
+    drawn, built = shown_by_build(tmp_path / "specs.yaml", store, tmp_path, r"deconvnet\..*projections")
+    assert (pictures[-1] == drawn).all()
+    assert (built.computed, built.cached) == (0, 1)
