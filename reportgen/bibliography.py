@@ -61,6 +61,23 @@ def read_bibliography(path: Path | None = None) -> dict[str, Entry]:
     return entries
 
 
+def cited_in_words(text: str) -> str:
+    """The text with `[@he2016]` as (He et al. 2016): for places that have no list of references."""
+    if "[@" not in text:
+        return text
+    entries = read_bibliography()
+    return re.sub(r"\[@([\w:./+-]+)\]", lambda match: _short_reference(entries.get(match[1]), match[1]), text)
+
+
+def _short_reference(entry: Entry | None, key: str) -> str:
+    if entry is None:
+        return f"({key})"
+    names = entry.fields.get("author", "").split(" and ")
+    families = [name.partition(",")[0] if "," in name else name.rpartition(" ")[2] for name in names]
+    shown = f"{families[0]} et al." if len(families) > 2 else " and ".join(families)
+    return f"({shown} {entry.fields.get('year', '')})".replace(" )", ")")
+
+
 def format_reference(entry: Entry) -> str:
     """A work as one line of HTML: authors, title, where it was published, year, and a link where there is one."""
     known = entry.fields

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -42,7 +43,11 @@ def explore(
     from reportgen.explore.loop import Session
     from reportgen.explore.state import State
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no hang-up
+        signal.signal(number, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal has no letters for ends no session
     net, shown = _sorted_out(model, images or [])
     sitting = script is None and sys.stdin.isatty()
     lines = _opened(script) if script else sys.stdin
@@ -51,7 +56,7 @@ def explore(
     words = (net or default_net()) + (f" weights={weights}" if weights else "")
     session.start(words, shown or [PICTURE])
     if sitting:
-        typer.echo("`help` lists what can be said; the Tab key completes, Ctrl-C stops a step, Ctrl-D ends")
+        _say("`help` lists what can be said; the Tab key completes, Ctrl-C stops a step, Ctrl-D ends")
     told = prompt.asked(lambda: session.state, _complain) if sitting else prompt.script(lines, typer.echo)
     for line in told:
         session.hear(line)
@@ -93,12 +98,23 @@ def _screen(pictures: str, sitting: bool) -> Screen:
         sys.stdout.write(shown(pixels, way, columns, cell))
         sys.stdout.flush()
 
-    return Screen(typer.echo, _complain, show, _watch, patient=sitting)
+    return Screen(_say, _complain, show, _watch, patient=sitting)
+
+
+def _say(text: str) -> None:
+    typer.echo(_fitted(text, sys.stdout))
 
 
 def _complain(text: str) -> None:
     sys.stdout.flush()
-    typer.echo(text, err=True)
+    typer.echo(_fitted(text, sys.stderr), err=True)
+
+
+def _fitted(text: str, target: Any) -> str:
+    """The text broken between words as the terminal is wide now; as it is where there is none."""
+    from reportgen.explore.laying import broken
+
+    return broken(text, os.get_terminal_size(target.fileno()).columns or 80) if target.isatty() else text
 
 
 @contextlib.contextmanager

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from reportgen import palettes
+from reportgen.bibliography import cited_in_words
 from reportgen.errors import RenderError, nearest
 from reportgen.palettes import Colors
 from reportgen.records import Artifact, Card, Panel, Picture, Scale
 
 MOST_NUMBERS = 40  # of an artifact's numbers on its page in a notebook
 MOST_WIDE = 896  # pixels of a picture in a notebook
+CHARTS = ("bars", "curves", "scatter")  # whose letters reach to the edge of their white ground
+MARGIN = ";box-sizing:border-box;background:#fff;padding:8px"
+MARK = "<!-- written by reportgen -->"  # in SVG files
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,8 @@ def panels_of(artifact: Artifact) -> list[Panel]:
     return sorted(made, key=lambda panel: (not panel.featured, panel.kind == "table"))
 
 
-def drawn(artifact: Artifact, panel: Panel) -> Seen:
-    """One panel of an artifact as pixels, as a report of this one net would show it."""
+def drawn(artifact: Artifact, panel: Panel, wide: int = 0) -> Seen:
+    """One panel of an artifact as pixels, as a report of this one net would show it, or so many pixels wide."""
     from dataclasses import replace
 
     from reportgen.figures import JOINT_WIDTH, SHEET_WIDTH, WIDTH, draw, joint_scale, joint_series, scales
@@ -60,13 +64,15 @@ def drawn(artifact: Artifact, panel: Panel) -> Seen:
 
         scale = joint_scale([panel])
         return Seen(
-            panel, curves.joint(joint_series([panel], ["net"], {"net": ""}, {"net": color}), scale, JOINT_WIDTH), scale
+            panel,
+            curves.joint(joint_series([panel], ["net"], {"net": ""}, {"net": color}), scale, wide or JOINT_WIDTH),
+            scale,
         )
     scale = scales([panel])[0]
     if panel.kind == "heatmap" and panel.photo == "beside":  # pages hang the photo elsewhere
         panel = replace(panel, photo="none")
     photo = _photo(artifact) if panel.photo != "none" or panel.boxes is not None else None
-    width = SHEET_WIDTH if panel.kind == "grid" else WIDTH
+    width = wide or (SHEET_WIDTH if panel.kind == "grid" else WIDTH)
     return Seen(panel, draw(panel, photo=photo, scale=scale, width=width, color=color), scale)
 
 
@@ -77,38 +83,79 @@ def show(artifact: Artifact, panel: str = "") -> None:
         shown_by = importlib.import_module("IPython.display")
         shown_by.display(shown_by.HTML(_panel_html(seen)))
         return
+    from reportgen.explore.laying import aligned
     from reportgen.explore.pictures import shown
     from reportgen.explore.terminal import best_way, room
 
+    hint = []
     if seen.pixels is not None:
         columns, cell = room(sys.stdout, *seen.pixels.shape[:2])
         way = best_way(os.environ, sys.stdin, sys.stdout)
         sys.stdout.write(shown(seen.pixels, way, columns, cell))
-    rows = (seen.panel.columns, *seen.panel.rows) if seen.panel.rows else ()
-    lines = [f"{seen.panel.title}. {seen.panel.alt}", *("  ".join(_text(value) for value in row) for row in rows)]
+        hint = [] if way != "none" else ['No terminal is here to show the picture; artifact.save("x.png") writes it.']
+    rows = [
+        [_text(value) for value in row] for row in ((seen.panel.columns, *seen.panel.rows) if seen.panel.rows else ())
+    ]
+    lines = [f"{seen.panel.title}. {cited_in_words(seen.panel.alt)}", *aligned(rows), *hint]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def save(artifact: Artifact, path: str | Path, panel: str = "") -> None:
-    """Write a panel as PNG, or all arrays as .npz. Raises RenderError for other endings and files of others."""
-    from reportgen.saving import write_npz, write_png
+    """Write a panel as .png, .pdf (a column wide, for print) or .svg (charts), or all arrays as .npz.
+
+    Raises RenderError for other endings, for what has no such form, and for files that are not ours.
+    """
+    from reportgen import saving
 
     target = Path(path)
-    if target.suffix == ".npz" and not panel:
-        write_npz(artifact.arrays, target)
+    ending = target.suffix.lower()
+    if ending == ".npz" and not panel:
+        saving.write_npz(artifact.arrays, target)
         return
-    if target.suffix.lower() != ".png":
-        raise RenderError(f"{target.name}: pictures are written as .png, all arrays of an artifact as .npz.")
+    if ending not in (".png", ".pdf", ".svg"):
+        raise RenderError(
+            f"{target.name}: pictures are written as .png, .pdf or (charts) .svg, all arrays of an artifact as .npz."
+        )
     made = panels_of(artifact)
     pictures = [one for one in made if one.kind != "table"]
     if not pictures:
         raise RenderError(
             f"{target.name}: this artifact has tables only, and no picture to write; .npz has its arrays."
         )
-    seen = drawn(artifact, _chosen(made if panel else pictures, panel))
-    if seen.pixels is None:
+    chosen = _chosen(made if panel else pictures, panel)
+    if chosen.kind == "table":
         raise RenderError(f"{target.name}: the panel {panel!r} is a table and no picture.")
-    write_png(seen.pixels, target)
+    if ending == ".png":
+        saving.write_png(_pixels(artifact, chosen), target)
+    elif ending == ".pdf":
+        from reportgen import print_pdf
+
+        data = print_pdf.pdf(_pixels(artifact, chosen, print_pdf.PIXELS), chosen.title)
+        saving.write_marked(data, b"/Producer (reportgen)", target)
+    else:
+        saving.write_marked(f"{MARK}\n{_svg(chosen, target)}".encode(), MARK.encode(), target)
+
+
+def _pixels(artifact: Artifact, panel: Panel, wide: int = 0) -> Colors:
+    pixels = drawn(artifact, panel, wide).pixels
+    assert pixels is not None  # which tables alone lack
+    return pixels
+
+
+def _svg(panel: Panel, target: Path) -> str:
+    """A chart as a drawing of lines and letters. Raises RenderError for panels that are pixels."""
+    from reportgen import vector_charts
+    from reportgen.figures import joint_scale, scales
+
+    color = palettes.model_color(0)
+    if panel.kind == "bars":
+        return vector_charts.bars(panel, scales([panel])[0], color)
+    if panel.kind == "curves":
+        scale = joint_scale([panel]) if panel.joint else scales([panel])[0]
+        return vector_charts.lines(vector_charts.strokes_of(panel, color), panel, scale)
+    raise RenderError(
+        f"{target.name}: {panel.title} is made of pixels, and only charts are drawn as SVG; .png and .pdf hold it."
+    )
 
 
 def artifact_html(artifact: Artifact) -> str:
@@ -186,9 +233,11 @@ def _panel_html(seen: Seen) -> str:
         data = base64.b64encode(png(seen.pixels)).decode()
         wide = min(seen.pixels.shape[1], MOST_WIDE)
         body = (
-            f'<img src="data:image/png;base64,{data}" alt="{escape(panel.alt)}" style="width:{wide}px;max-width:100%">'
+            f'<img src="data:image/png;base64,{data}" alt="{escape(cited_in_words(panel.alt))}" '
+            f'style="width:{wide}px;max-width:100%{MARGIN if panel.kind in CHARTS else ""}">'
         )
-    caption = f"<figcaption><strong>{escape(panel.title)}</strong> {escape(panel.caption)}</figcaption>"
+    words = escape(cited_in_words(panel.caption))
+    caption = f"<figcaption><strong>{escape(panel.title)}</strong> {words}</figcaption>"
     return f'<figure style="margin:0 0 1em">{body}{caption}</figure>'
 
 
@@ -205,10 +254,10 @@ def _table(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else cited_in_words(str(value))
 
 
 def _in_notebook() -> bool:
     """Whether a notebook's kernel runs this; IPython is never imported to find out."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)  # Colab's is one of them

@@ -147,6 +147,11 @@ class Net:
     precision: Precision
     before: Net | None = field(default=None, repr=False)  # what it came from, for methods that need it
 
+    def __repr__(self) -> str:
+        """What a prompt shows: no list of all modules."""
+        told = f"{self.card.parameters:,} parameters, {len(self.card.classes)} classes"
+        return f"Net({self.card.arch}, {self.card.weights_source}: {told}; {self.device}, {self.precision})"
+
     def _repr_html_(self) -> str:
         """What notebooks show of a net: its card."""
         from reportgen import notebook
@@ -206,6 +211,12 @@ class Artifact:
     row: Mapping[str, Artifact] = field(default_factory=dict)  # for panels only: by net's name, as in Method.row
     origin: Origin | None = field(default=None, repr=False, compare=False)  # of those that `reportgen.compute` gave
 
+    def __repr__(self) -> str:
+        """What a prompt shows: names and shapes, no numbers of arrays."""
+        made = f"{self.origin.method}: " if self.origin else ""
+        shapes = ", ".join(f"{name} {' x '.join(map(str, array.shape))}".strip() for name, array in self.arrays.items())
+        return f"Artifact({made}{shapes or 'no arrays'}; {len(self.numbers)} numbers)"
+
     def show(self, panel: str = "") -> None:
         """Show a panel, by default the one that stands for the method: in a notebook, else in the terminal."""
         from reportgen import notebook
@@ -213,7 +224,7 @@ class Artifact:
         notebook.show(self, panel)
 
     def save(self, path: str | Path, panel: str = "") -> None:
-        """Write a panel's picture (.png), or all arrays (.npz). Raises RenderError where that cannot be."""
+        """Write a panel (.png, .pdf, charts as .svg), or all arrays (.npz). Raises RenderError where that cannot be."""
         from reportgen import notebook
 
         notebook.save(self, path, panel)

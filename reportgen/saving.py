@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,24 @@ def png(pixels: Colors) -> bytes:
 
 def write_png(pixels: Colors, path: Path) -> None:
     """Write the picture. Raises RenderError where the file is there and not ours, or cannot be written."""
-    if path.exists() and not _ours(path):
+    _write(path, png(pixels), _ours(path))
+
+
+def write_marked(data: bytes, mark: bytes, path: Path) -> None:
+    """Write a file that has our mark among its bytes, over none that has not. Raises RenderError as `write_png`."""
+    assert mark in data
+    try:
+        ours = not path.exists() or mark in path.read_bytes()
+    except OSError:  # a folder, somebody else's
+        ours = False
+    _write(path, data, ours)
+
+
+def _write(path: Path, data: bytes, allowed: bool) -> None:
+    if not allowed:
         raise RenderError(f"{path.name} is there already and was not written by reportgen; give another name.")
     try:
-        path.write_bytes(png(pixels))
+        replace_with(path, data)
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
 
@@ -39,15 +54,33 @@ def write_npz(arrays: Mapping[str, Any], path: Path) -> None:
     import numpy as np
 
     given: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **given)
     try:
-        np.savez_compressed(path, **given)
+        replace_with(path, buffer.getvalue())
     except OSError as error:
         raise RenderError(f"{path.name} cannot be written: {error.strerror}.") from error
 
 
+def replace_with(path: Path, data: bytes) -> None:
+    """Make these the bytes of a file, in one step: a full disk leaves the old file, and no half of a new one."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        made.write_bytes(data)
+        if path.exists():
+            made.chmod(path.stat().st_mode & 0o777)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+
+
 def _ours(path: Path) -> bool:
+    """Whether a PNG was written by us, or is not there yet."""
     from PIL import Image
 
+    if not path.exists():
+        return True
     try:
         with Image.open(path, formats=["PNG"]) as opened:
             return bool(opened.info.get("Software") == SOFTWARE)

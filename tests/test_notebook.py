@@ -76,6 +76,45 @@ def test_the_saved_arrays_are_the_artifacts(net, picture, tmp_path):
         assert (saved["map"] == artifact.arrays["map"]).all()
 
 
+def test_a_chart_is_saved_as_a_drawing_and_any_picture_as_a_page(net, picture, tmp_path):
+    from xml.etree import ElementTree
+
+    from pypdf import PdfReader
+
+    artifact = reportgen.compute("prediction", net, picture)
+    for _ in range(2):  # a cell of a notebook is run again
+        artifact.save(tmp_path / "x.svg")
+        artifact.save(tmp_path / "x.pdf")
+    words = " ".join(ElementTree.parse(tmp_path / "x.svg").getroot().itertext())
+    best = net.classes[int(artifact.arrays["probabilities"].argmax())]
+    assert best.replace("_", " ") in words
+    (page,) = PdfReader(tmp_path / "x.pdf").pages
+    assert page.mediabox.width == pytest.approx(85 / 25.4 * 72, abs=0.1)  # a column of most journals
+    assert [one.image.width for one in page.images] == [1004]  # at 300 dpi
+    with pytest.raises(RenderError, match="made of pixels"):
+        reportgen.compute("saliency", net, picture).save(tmp_path / "map.svg")
+    for name in ("mine.svg", "mine.pdf"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(RenderError, match="not written by reportgen"):
+            artifact.save(tmp_path / name)
+        assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_prompt_shows_names_and_shapes(net, picture):
+    assert repr(net) == f"Net(resnet_mini, embedded: {net.card.parameters:,} parameters, 15 classes; cpu, fp32)"
+    artifact = reportgen.compute("saliency", net, picture)
+    assert repr(artifact).startswith("Artifact(saliency: gradient 3 x 128 x 128, map 128 x 128; ")
+    assert repr(Artifact({})) == "Artifact(no arrays; 0 numbers)"
+
+
+def test_works_are_cited_by_name_and_year(net, capsys):
+    artifact = reportgen.compute("architecture", net)
+    assert "(He et al. 2016)" in artifact._repr_html_()
+    artifact.show()
+    assert "(He et al. 2016)" in capsys.readouterr().out
+    assert "[@" not in artifact._repr_html_()
+
+
 def test_what_cannot_be_saved_is_told(net, picture, tmp_path):
     artifact = reportgen.compute("saliency", net, picture)
     photo = tmp_path / "photo.png"
@@ -96,17 +135,23 @@ def test_show_writes_words_where_there_is_no_terminal(net, picture, capsys):
     reportgen.compute("prediction", net, picture).show()
     shown = capsys.readouterr().out
     assert "Bar chart" in shown
+    assert "artifact.save(" in shown  # what would show it
     assert "\x1b" not in shown
 
 
-def test_show_displays_in_a_notebook(net, picture, monkeypatch):
+@pytest.mark.parametrize("colab", [False, True])
+def test_show_displays_in_a_notebook(colab, net, picture, monkeypatch):
     displayed = []
 
     class ZMQInteractiveShell:  # the class of a notebook's kernel
         pass
 
+    class Shell(ZMQInteractiveShell):  # Colab's
+        pass
+
+    shell = Shell if colab else ZMQInteractiveShell
     notebook, display = types.ModuleType("IPython"), types.ModuleType("IPython.display")
-    notebook.get_ipython = ZMQInteractiveShell
+    notebook.get_ipython = shell
     display.HTML, display.display = str, displayed.append
     monkeypatch.setitem(sys.modules, "IPython", notebook)
     monkeypatch.setitem(sys.modules, "IPython.display", display)

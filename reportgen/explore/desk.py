@@ -22,6 +22,7 @@ from reportgen.errors import ModelError, ReportError, SpecError
 from reportgen.explore.state import Entry, State, document
 from reportgen.palettes import Colors
 from reportgen.records import Card, Figure, Net
+from reportgen.saving import replace_with
 from reportgen.store import Corrupt
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def write_spec(state: State, path: Path) -> None:
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
             raise SpecError(f"{path.name} is there already and is none of ours; give the spec another name.")
         text = yaml_text(document(state, state.shown, path.parent.resolve()))
-        path.write_text(f"{MARK}; `reportgen build {path.name}` makes its figures\n{text}", encoding="utf-8")
+        told = f"{MARK}; `reportgen build {path.name}` makes its figures\n{text}"
+        replace_with(path, told.encode())
     except OSError as error:
         raise SpecError(f"{path.name} cannot be written: {error.strerror}.") from error
 

@@ -14,7 +14,9 @@ from typing import Any
 from reportgen.errors import MethodError, ReportError, SpecError, nearest
 from reportgen.explore import naming, values, words
 from reportgen.explore.actions import Draw, OpenImage, OpenNet, Quit, Save, ShowPanel, Step, WriteSpec
+from reportgen.explore.laying import aligned
 from reportgen.explore.state import State, section
+from reportgen.explore.tree import tree
 from reportgen.images import GALLERIES, SUFFIXES
 from reportgen.methods import methods
 from reportgen.nets.archs import known_archs
@@ -50,7 +52,7 @@ def take(state: State, line: str) -> Step:
         return _image(state, text)
     if state.card is not None and (layer := _layer_or_none(state, text)):
         return _layer(state, layer)
-    known = [*words.HELP, *methods(), *known_archs()]
+    known = [*words.COMMANDS, *methods(), *known_archs()]
     raise SpecError(f"{text!r} is no command, method, net, layer or picture. {nearest(word, known)} `help` lists them.")
 
 
@@ -238,9 +240,9 @@ def _shown(state: State, command: str) -> None:
 
 def _help(state: State, rest: str) -> Step:
     if not rest:
-        return Step(state, "\n".join(words.HELP.values()))
-    if rest in words.HELP:
-        return Step(state, words.HELP[rest])
+        return Step(state, words.help_in_words())
+    if (command := ALIASES.get(rest, rest)) in words.HELP:
+        return Step(state, "\n".join(words.HELP[command]))
     if rest not in methods():
         raise SpecError(f"There is no help on {rest!r}. {nearest(rest, [*words.HELP, *methods()])}")
     method = methods()[rest]
@@ -256,17 +258,15 @@ def _params(state: State, rest: str) -> Step:
 
 
 def _methods(state: State, rest: str) -> Step:
-    return Step(state, "\n".join(f"{m.name:22}{m.scope:10}{m.caption}" for m in methods().values()))
+    return Step(state, "\n".join(aligned([(m.name, m.scope, m.caption) for m in methods().values()])))
 
 
 def _nets(state: State, rest: str) -> Step:
-    import textwrap
-
-    return Step(state, textwrap.fill(", ".join(known_archs()), 100))
+    return Step(state, ", ".join(known_archs()))
 
 
 def _layers(state: State, rest: str) -> Step:
-    return Step(state, naming.tree(words.card_of(state)))
+    return Step(state, tree(words.card_of(state), rest))
 
 
 def _state(state: State, rest: str) -> Step:

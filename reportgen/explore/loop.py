@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reportgen.bibliography import cited_in_words
 from reportgen.errors import ReportError
 from reportgen.explore import actions, language
 from reportgen.explore.desk import Desk, Result, write_spec
+from reportgen.explore.laying import aligned
 from reportgen.explore.state import State, drawn
 from reportgen.palettes import Colors
 from reportgen.records import Figure
@@ -87,7 +89,8 @@ class Session:
             self._save(action.path)
         elif isinstance(action, actions.WriteSpec):
             write_spec(state, action.path)
-            self.screen.say(f"{action.path.name}: {len(state.shown)} sections; `reportgen build {action.path.name}`")
+            count = f"{len(state.shown)} section{'s' if len(state.shown) > 1 else ''}"
+            self.screen.say(f"{action.path.name}: {count}; `reportgen build {action.path.name}`")
         elif isinstance(action, actions.Quit):
             self.ended = True
         self.state = state
@@ -114,11 +117,9 @@ class Session:
 
 def _in_words(figure: Figure) -> str:
     """A figure's title and what is to be seen; a table as lines."""
-    lines = [f"{figure.title}. {figure.alt}"]
-    for row in (figure.columns, *figure.rows) if figure.rows else ():
-        lines.append("  " + "".join(f"{_cell(value):24}" for value in row).rstrip())
-    return "\n".join(lines)
+    rows = [[_cell(value) for value in row] for row in ((figure.columns, *figure.rows) if figure.rows else ())]
+    return "\n".join([f"{figure.title}. {cited_in_words(figure.alt)}", *(f"  {line}" for line in aligned(rows))])
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else cited_in_words(str(value))

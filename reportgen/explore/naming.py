@@ -56,24 +56,34 @@ def find_layer(card: Card, words: str) -> str:
 
 
 def paper_names(card: Card) -> dict[str, Layer]:
-    """conv5_3 and the like (block between pools, place in it), conv4 by count, fc1 or fc6 to fc8 -> layer."""
+    """conv5_3 and the like (block between pools, place in it), conv4 by count, fc1 or fc6 to fc8 -> layer.
+
+    Convolutions and pools have such names in plain nets alone: where paths part, blocks between pools mean nothing.
+    """
     names: dict[str, Layer] = {}
+    plain = _is_plain(card)
     block, inside, convs = 1, 0, 0
     dense: list[Layer] = []
     for layer in numbered(card).values():
-        if _CONV.search(layer.kind):
+        if _CONV.search(layer.kind) and plain:
             inside, convs = inside + 1, convs + 1
             names[f"conv{block}_{inside}"] = layer
             names[f"conv{convs}"] = layer
         elif "Linear" in layer.kind:
             dense.append(layer)
             names[f"fc{len(dense)}"] = layer
-        elif inside and "Adaptive" not in layer.kind:
+        elif inside and "Pool" in layer.kind and "Adaptive" not in layer.kind:
             names[f"pool{block}"] = layer
             block, inside = block + 1, 0
     if len(dense) == 3:  # AlexNet and VGG, whose papers go on counting after five convolutions or blocks
         names |= {f"fc{number}": layer for number, layer in enumerate(dense, 6)}
     return names
+
+
+def _is_plain(card: Card) -> bool:
+    """Whether all convolutions lie side by side in one module, as in AlexNet and VGG; several modules may branch."""
+    convs = [layer.name for layer in numbered(card).values() if _CONV.search(layer.kind)]
+    return len({name.rpartition(".")[0] for name in convs}) <= 1
 
 
 def rectified(card: Card, layer: Layer) -> str:
@@ -149,27 +159,3 @@ def th(number: int) -> str:
 
 def _holds_others(card: Card, layer: Layer) -> bool:
     return any(other.name.startswith(f"{layer.name}.") for other in card.layers)
-
-
-def tree(card: Card) -> str:
-    """The layers with their numbers, shapes and names: modules indented below what holds them."""
-    numbers = {layer.name: number for number, layer in numbered(card).items()}
-    called: dict[str, list[str]] = {}
-    for name, path in {**card.stages, **card.aliases}.items():
-        called.setdefault(path, []).append(name)
-    papers: dict[str, str] = {}
-    for name, layer in paper_names(card).items():
-        if not name.startswith("conv") or layer.name not in papers:  # conv5_3 before conv13, fc8 in place of fc3
-            papers[layer.name] = name
-    lines, above = [], ""
-    for layer in card.layers:
-        parent = layer.name.rpartition(".")[0]
-        if parent and parent != above:
-            lines.append(f"     {'  ' * parent.count('.')}{parent}")
-        above = parent or above
-        number = f"{numbers[layer.name]:4}" if layer.name in numbers else "    "
-        shape = " x ".join(str(side) for side in layer.shape)
-        others = ", ".join(dict.fromkeys([*called.get(layer.name, []), *filter(None, [papers.get(layer.name)])]))
-        indent = "  " * (layer.name.count(".") + 1 if parent else 0)
-        lines.append(f"{number} {indent + layer.name:30} {layer.kind:18} {shape:16} {others}".rstrip())
-    return "\n".join(lines)

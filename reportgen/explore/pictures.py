@@ -18,14 +18,14 @@ WAYS: tuple[Way, ...] = ("kitty", "iterm", "sixel", "blocks", "blocks256", "shad
 CHUNK = 4096  # bytes of base64 in one command of kitty's: the most that the protocol allows
 SIXEL_COLORS = 255  # registers that every sixel terminal has, but one for the background
 SHADES = " .:-=+*#%@"
-CELL = (10, 20)  # pixels of a character where the terminal does not say
+CELL = (8, 16)  # pixels of a character where the terminal does not say: rather small, or pictures are cut off
 
 
 def shown(pixels: Colors, way: Way, columns: int, cell: tuple[int, int] = CELL) -> str:
     """The text that makes a terminal show a picture at most `columns` wide; ends in a new line."""
     wide = min(columns, -(-pixels.shape[1] // cell[0])) if way in ("kitty", "iterm", "sixel") else columns
     if way == "kitty":
-        return kitty(pixels, wide) + "\n"
+        return kitty(_fitted(pixels, wide * cell[0])) + "\n"
     if way == "iterm":
         return iterm(pixels, wide) + "\n"
     if way == "sixel":
@@ -35,14 +35,17 @@ def shown(pixels: Colors, way: Way, columns: int, cell: tuple[int, int] = CELL) 
     return shades(_fitted(pixels, wide)) if way == "shades" else ""
 
 
-def kitty(pixels: Colors, columns: int) -> str:
-    """Kitty's protocol: PNG as base64 in pieces; `q=2` keeps the terminal from answering into the prompt."""
+def kitty(pixels: Colors) -> str:
+    """Kitty's protocol: PNG as base64 in pieces; `q=2` keeps the terminal from answering into the prompt.
+
+    No columns are asked for: kitty 0.26 then keeps the height and squeezes the picture, Konsole cuts it off.
+    """
     data = base64.standard_b64encode(png(pixels)).decode()
     pieces = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
     made = []
     for i, piece in enumerate(pieces):
         more = int(i + 1 < len(pieces))
-        keys = f"a=T,f=100,q=2,c={columns},m={more}" if i == 0 else f"q=2,m={more}"
+        keys = f"a=T,f=100,q=2,m={more}" if i == 0 else f"q=2,m={more}"
         made.append(f"\x1b_G{keys};{piece}\x1b\\")
     return "".join(made)
 
@@ -59,7 +62,7 @@ def sixel(pixels: Colors) -> str:
     import numpy as np
     from PIL import Image
 
-    found = Image.fromarray(pixels).quantize(SIXEL_COLORS, dither=Image.Dither.NONE)
+    found = Image.fromarray(pixels).quantize(SIXEL_COLORS, kmeans=3, dither=Image.Dither.NONE)
     indices = np.asarray(found)  # H W
     palette = np.array(found.getpalette(), dtype=int).reshape(-1, 3)
     height, width = indices.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import IO, Any
 from reportgen.explore import naming
 from reportgen.explore.completing import completions
 from reportgen.explore.state import State
+from reportgen.saving import replace_with
+
+MOST_BYTES = 1_000_000  # of the history file
 
 
 def asked(state: Callable[[], State], complain: Callable[[str], None]) -> Iterator[str]:
@@ -55,11 +59,27 @@ def _history() -> Any:
     """Lines of earlier sessions, in the user's folder for such; of this one alone where it cannot be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
+    class Kept(FileHistory):
+        def store_string(self, string: str) -> None:
+            with contextlib.suppress(OSError):  # a full disk must not end the session
+                super().store_string(string)
+
     base = os.environ.get("XDG_STATE_HOME")
-    folder = (Path(base) if base else Path.home() / ".local" / "state") / "reportgen"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "explore_history").touch(mode=0o600)
-    except OSError:
+        path = (Path(base) if base else Path.home() / ".local" / "state") / "reportgen" / "explore_history"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # it was there already, perhaps for all to read
+        shorten(path)
+    except (OSError, RuntimeError):  # nowhere to write, no home
         return InMemoryHistory()
-    return FileHistory(str(folder / "explore_history"))
+    return Kept(str(path))
+
+
+def shorten(path: Path, most: int = MOST_BYTES) -> None:
+    """Leave the newest half of a history that has grown too long."""
+    if path.stat().st_size <= most:
+        return
+    kept = path.read_bytes()[-most // 2 :]
+    entry = kept.find(b"\n\n#")  # where the first whole entry begins
+    replace_with(path, kept[entry + 1 :] if entry >= 0 else b"")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from reportgen.catalogue import takes
 from reportgen.records import Card, Method
 
 Entry = Mapping[str, Any]  # a model, image, data set or section as a spec has it
@@ -52,19 +53,18 @@ class State:
 
 def section(state: State, method: Method) -> Entry:
     """The section of a spec that draws a method with what is chosen; its id is given when it has been drawn."""
-    takes = {entry.name for entry in fields(method.params)}
+    own = {entry.name for entry in fields(method.params)}
     made: dict[str, Any] = {"method": method.name, "models": [state.model]}
-    if params := {name: value for name, value in state.params.get(method.name, {}).items() if name in takes}:
+    if params := {name: value for name, value in state.params.get(method.name, {}).items() if name in own}:
         made["params"] = params
-    if method.scope == "image":
-        made["images"] = [state.image]
-    elif method.scope == "images" or "checkpoints" in method.needs:
-        made["images"] = list(state.images)
-    if state.dataset and method.scope in ("dataset", "training"):
+    looks_at = takes(method)
+    if "images" in looks_at:
+        made["images"] = [state.image] if method.scope == "image" else list(state.images)
+    if state.dataset and "dataset" in looks_at:
         made["dataset"] = state.dataset
-    if state.layer is not None and "layer" in takes:
+    if state.layer is not None and "layer" in own:
         made["layers"] = [state.layer]
-    if state.units is not None and "units" in takes:
+    if state.units is not None and "units" in own:
         made["units"] = state.units
     return made
 

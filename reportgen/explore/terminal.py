@@ -24,7 +24,7 @@ def told(environment: Mapping[str, str]) -> Way | None:
         return "shades"
     if term in ("", "dumb"):
         return "shades"
-    if term == "linux":  # the console shows sixteen colours, and prints questions instead of answering them
+    if term == "linux" or term.startswith("eterm"):  # which print questions instead of answering them
         return "blocks256"
     if "TMUX" in environment or term.startswith(("screen", "tmux")):
         return None  # what lies behind a multiplexer is not what gets the bytes
@@ -45,6 +45,8 @@ def answered(reply: str) -> Way | None:
 
 def text_way(environment: Mapping[str, str]) -> Way:
     """How pictures are made of text here."""
+    if environment.get("TERM", "").startswith("vt"):  # terminals without colours, and programs that behave as they do
+        return "shades"
     exact = environment.get("COLORTERM", "") in ("truecolor", "24bit") or "direct" in environment.get("TERM", "")
     return "blocks" if exact else "blocks256"
 
@@ -53,6 +55,20 @@ def best_way(environment: Mapping[str, str], source: Any, target: Any) -> Way:
     """The best way to show pictures on `target`, a terminal that answers on `source`; none where it is no terminal."""
     if not target.isatty():
         return "none"
+    way = _best(environment, source, target)
+    return "shades" if way.startswith("blocks") and not _writes("▀", target) else way
+
+
+def _writes(sign: str, target: Any) -> bool:
+    """Whether the encoding of an output has a sign."""
+    try:
+        sign.encode(getattr(target, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _best(environment: Mapping[str, str], source: Any, target: Any) -> Way:
     if (known := told(environment)) is not None:
         return known
     multiplexed = "TMUX" in environment or environment.get("TERM", "").startswith(("screen", "tmux"))

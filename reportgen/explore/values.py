@@ -14,7 +14,7 @@ from reportgen.nets.files import BUILDERS, UNREAD
 from reportgen.spec_source import is_path
 
 _ASSIGNMENT = re.compile(r"(\w+)=")
-NET_FILES = (*BUILDERS, *UNREAD)  # a net may be a file of its own
+NET_FILES = (*BUILDERS, *UNREAD)  # what is meant as a file, whether or not it can be opened
 
 
 def entry_of(text: str, kind: Any, usage: str) -> tuple[str, dict[str, Any]]:

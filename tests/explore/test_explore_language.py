@@ -1,5 +1,6 @@
 """The language of a session: what lines mean, without a disk, a net or a terminal."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pytest
 import yaml
 
 from reportgen.errors import ReportError
-from reportgen.explore import actions, naming
+from reportgen.explore import actions, laying, naming
 from reportgen.explore.completing import completions
 from reportgen.explore.desk import yaml_text
 from reportgen.explore.language import opened, take
 from reportgen.explore.state import State, document, drawn
+from reportgen.nets.files import BUILDERS
 from reportgen.records import Card, Layer, Preprocess
 
 CONV = {"stride": None, "field": None, "start": None, "parameters": 0, "flops": 0}
@@ -212,11 +214,93 @@ def test_words_are_completed_by_what_can_follow(state):
     assert completions(state, "help salie") == ["saliency"]
 
 
+def test_model_files_are_offered_by_the_endings_that_nets_know(state):
+    for ending in (*BUILDERS, ".txt"):
+        Path(state.folder, f"mine{ending}").touch()
+    assert set(completions(state, "net mine")) == {f"mine{ending}" for ending in BUILDERS}
+    for ending in BUILDERS:
+        path = str(state.folder / f"mine{ending}")
+        assert take(state, f"net mine{ending}").state.models[f"mine{ending}".replace(".", "-")]["arch"] == path
+
+
+def test_values_are_completed_too(state):
+    Path(state.folder, "names.txt").touch()
+    assert completions(state, "gradient_ascent preset=si") == ["preset=simonyan"]
+    assert completions(state, "tsne grid=") == ["grid=true", "grid=false"]
+    assert completions(state, "deconvnet layer=conv5_3") == ["layer=conv5_3"]
+    assert completions(state, "saliency target=pre") == ["target=predicted"]
+    assert completions(after(state, "saliency"), "set targ") == ["target="]
+    assert completions(state, "net vgg16 cl") == ["classes="]
+    assert completions(state, "net vgg16 classes=n") == ["classes=names.txt"]
+    assert completions(state, "net vgg16 weights=ra") == ["weights=random"]
+    assert "skimage:chelsea" in completions(state, "image sk")
+    assert "label=" in completions(state, "image dog.png la")
+    assert completions(after(state, "smoothgrad samples=5"), "unset ") == ["samples"]
+
+
+def refusal(state, line):
+    try:
+        take(state, line)
+    except ReportError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "line", ["", "layer ", "layers ", "help ", "params ", "saliency target=", "gradient_ascent preset="]
+)
+def test_what_is_offered_is_taken(state, line):
+    """What needs another word says what it needs, as `set` does; nothing is said to be unknown."""
+    for word in completions(state, line):
+        said = refusal(state, line.rpartition(" ")[0] + " " + word)
+        assert not re.search(r"is no command|has no|There is no|should be", said), word
+
+
 def test_the_tree_has_every_layer_with_its_number_and_its_papers_name(state):
     lines = take(state, "layers").say.splitlines()
     (line,) = [line for line in lines if "features.28 " in line]
     assert line.split() == ["17", "features.28", "Conv2d", "512", "x", "14", "x", "14", "conv5_3"]
-    assert all(any(f"{layer.name} " in line for line in lines) for layer in state.card.layers)
+    assert [line.split()[0] for line in lines[1:] if line.split()[0].isdigit()] == [str(n) for n in range(1, 23)]
+    assert all(any(layer.name in line.split() for line in lines) for layer in state.card.layers)
+
+
+def deep(blocks=30):
+    """The card of a net with so many blocks of two layers in two modules, in which paths may part."""
+    names = [("stem", "Conv2d")]
+    for block in range(blocks):
+        inside = f"layer{1 + block // (blocks // 2)}.{block}"
+        names += [(f"{inside}.conv", "Conv2d"), (f"{inside}.bn", "BatchNorm2d"), (inside, "Block")]
+    layers = tuple(Layer(name, kind, (8, 4, 4), **CONV) for name, kind in [*names, ("fc", "Linear")])
+    return replace(vgg16(), layers=layers, stages={"stage1": "layer1.3"}, aliases={})
+
+
+def test_a_large_net_is_folded_and_its_parts_are_opened(state):
+    state = opened(state, deep()).state
+    lines = take(state, "layers").say.splitlines()
+    assert len(lines) == 1 + 2 + 2 + 30 + 1  # headings, stem and fc, two modules, their blocks, what opens them
+    (block,) = [line for line in lines if " layer1.3 +" in line]
+    assert block.split() == ["5", "layer1.3", "+", "Block", "8", "x", "4", "x", "4", "stage1"]
+    assert "`layers layer1.0`" in lines[-1]
+    part = take(state, "layers layer1.3").say.splitlines()
+    assert [line.split()[:2] for line in part[1:]] == [["5", "conv"], ["bn", "BatchNorm2d"]]
+    assert len(take(state, "layers all").say.splitlines()) == 1 + 2 + 2 + 90
+    with pytest.raises(ReportError, match="layer1"):
+        take(state, "layers layer9")
+    assert {"all", "layer1", "layer1.3"} <= set(completions(state, "layers "))
+
+
+def test_papers_names_are_kept_to_nets_whose_convolutions_lie_in_one_module():
+    assert not [name for name in naming.paper_names(deep()) if name.startswith(("conv", "pool"))]
+
+
+def test_lines_are_broken_between_words_and_go_on_below_their_last_column(state):
+    text = "filter 15                 choose units by their own numbers, from nought"
+    gap = " " * 26
+    told = f"filter 15                 choose units by\n{gap}their own numbers,\n{gap}from nought"
+    assert laying.broken(text, 44) == told
+    assert laying.broken("a-long-path/that/has/no/room.png is here", 20) == "a-long-path/that/has/no/room.png\nis here"
+    assert laying.broken("short\n\nlines", 40) == "short\n\nlines"
+    assert max(map(len, laying.broken(take(state, "layers").say, 40).split("\n"))) <= 40
 
 
 def test_a_layer_of_a_residual_block_stands_for_itself():

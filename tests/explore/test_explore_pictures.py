@@ -21,13 +21,13 @@ def photo(height=37, width=50, seed=0):
 
 def test_kitty_gets_png_in_pieces_that_say_whether_more_follow():
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    commands = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", pictures.kitty(pixels, 40))
-    assert "".join(f"\x1b_G{keys};{data}\x1b\\" for keys, data in commands) == pictures.kitty(pixels, 40)
+    commands = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", pictures.kitty(pixels))
+    assert "".join(f"\x1b_G{keys};{data}\x1b\\" for keys, data in commands) == pictures.kitty(pixels)
     assert len(commands) > 2
     assert all(len(data) <= 4096 for _, data in commands)
     assert all(len(data) % 4 == 0 for _, data in commands[:-1])
     first = dict(pair.split("=") for pair in commands[0][0].split(","))
-    assert first == {"a": "T", "f": "100", "q": "2", "c": "40", "m": "1"}
+    assert first == {"a": "T", "f": "100", "q": "2", "m": "1"}
     assert [dict(p.split("=") for p in keys.split(","))["m"] for keys, _ in commands] == ["1"] * (len(commands) - 1) + [
         "0"
     ]
@@ -82,6 +82,15 @@ def test_sixel_data_draws_every_pixel_in_nearly_its_colour(height):
     assert np.abs(canvas - pixels).mean() < 6
 
 
+def test_sixel_data_keeps_the_hues_of_a_sheet_that_is_mostly_grey():
+    """The projections of a unit: five tiles, of which one is of soft colours; seen from afar they must be right."""
+    colors = photo(64, 64).astype(float)
+    sheet = np.concatenate([np.full((64, 256, 3), 128.0) + photo(64, 256, 1) / 40, colors], 1).astype(np.uint8)
+    canvas = from_sixel(pictures.sixel(sheet))
+    afar = [one.reshape(8, 8, 40, 8, 3).mean((1, 3)) for one in (canvas, sheet.astype(float))]
+    assert np.abs(afar[0] - afar[1]).max() < 12
+
+
 def test_sixel_shortens_runs():
     flat = np.zeros((6, 400, 3), np.uint8)
     assert pictures.sixel(flat).endswith("#0!400~\x1b\\")
@@ -115,9 +124,12 @@ def test_no_way_is_wider_than_the_terminal(way):
     if way in ("blocks", "blocks256", "shades"):
         assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in text.splitlines()) <= 60
     elif way == "sixel":
-        assert from_sixel(text.rstrip("\n")).shape[1] <= 600
+        assert from_sixel(text.rstrip("\n")).shape[:2] == (160, 480)  # of 60 columns of 8 pixels
+    elif way == "kitty":  # which shows it pixel by pixel
+        data = "".join(re.findall(r"\x1b_G[^;]*;([^\x1b]*)\x1b", text))
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (480, 160)
     else:
-        assert way == "none" or re.search(r"(c|width)=60[,;]", text)
+        assert way == "none" or "width=60;" in text
     assert text == "" or text.endswith("\n")
 
 

@@ -2,12 +2,10 @@
 
 import io
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +18,8 @@ from reportgen.explore.desk import MARK, Desk
 from reportgen.explore.loop import Screen, Session
 from reportgen.explore.state import State
 from reportgen.store import Store
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.explore.sitting import environment
+from tests.nets import model_files
 
 
 class Watch:
@@ -158,16 +156,6 @@ def test_a_net_that_cannot_be_had_is_an_error_before_anything_starts(talk):
         talk.start("resnet_minn", [])
 
 
-def environment(tmp_path, store):
-    own = {
-        "TORCH_HOME": str(tmp_path / "none"),
-        "REPORTGEN_CACHE": str(store),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-    }
-    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLORTERM", "TMUX")}
-    return {**kept, **own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
-
-
 def test_a_script_in_a_pipe_says_what_it_does_and_fails_where_a_line_did(tmp_path, store):
     lines = "layer last_conv\ndeconvnet units=2\nnonsense\nspec\n"
     done = subprocess.run(
@@ -199,7 +187,7 @@ def test_somebody_at_a_terminal_chooses_looks_saves_and_leaves(tmp_path, store):
         ("deconvnet", "Projections from"),
         ("nonsense", "no command"),
         ("save shown.png", "shown.png: [0-9]+ x"),
-        ("spec looked.yaml", "looked.yaml: 1 sections"),
+        ("spec looked.yaml", "looked.yaml: 1 section;"),
     ]:
         child.sendline(line)
         child.expect(answer)
@@ -208,7 +196,8 @@ def test_somebody_at_a_terminal_chooses_looks_saves_and_leaves(tmp_path, store):
     child.close()
     assert child.exitstatus == 0
     assert "▀" in screen.getvalue()
-    drawn, _ = shown_by_build(tmp_path / "looked.yaml", store, tmp_path, r"deconvnet\.vgg_mini\..*projections")
+    drawn, built = shown_by_build(tmp_path / "looked.yaml", store, tmp_path, r"deconvnet\.vgg_mini\..*projections")
+    assert (built.computed, built.cached) == (0, 1)
     assert (np.asarray(Image.open(tmp_path / "shown.png")) == drawn).all()
 
 
@@ -228,3 +217,40 @@ def test_ctrl_c_at_a_terminal_stops_the_step_and_the_next_one_runs(tmp_path, sto
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize("plain", [{"TERM": "dumb"}, {"TERM": "xterm-256color", "NO_COLOR": "1"}])
+def test_a_narrow_terminal_without_colours_gets_lines_that_fit(tmp_path, store, plain):
+    pexpect = pytest.importorskip("pexpect")
+    screen = io.StringIO()
+    child = pexpect.spawn(
+        sys.executable, ["-m", "reportgen", "explore", "resnet_mini"], cwd=tmp_path, timeout=45, encoding="utf-8",
+        env=environment(tmp_path, store, **plain), dimensions=(24, 40),
+    )  # fmt: skip
+    child.expect("ends")
+    child.logfile_read = screen
+    for line, answer in [("layers", "everything"), ("deconvnet units=2", "gradient\\."), ("quit", pexpect.EOF)]:
+        child.sendline(line)
+        child.expect(answer)
+    child.close()
+    assert child.exitstatus == 0
+    told = screen.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*[34]8;", told)  # no colours
+    lines = [line for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", told).splitlines() if " > " not in line]
+    assert max(map(len, lines)) <= 40
+    assert any(len(set(line) & set("-=+*#%@")) > 2 for line in lines)  # the picture, in shades
+
+
+@pytest.mark.parametrize("ending", list(model_files.WRITERS))
+def test_a_model_file_is_looked_into_and_the_spec_names_it(tmp_path, store, ending):
+    model_files.WRITERS[ending]("vgg_mini", tmp_path / f"mine{ending}")
+    complaints, pictures = [], []
+    screen = Screen(lambda _: None, complaints.append, pictures.append, Watch, patient=True)
+    session = Session(State(tmp_path), Desk(Options(cache=store, device="cpu")), screen)
+    session.start(f"mine{ending}", ["skimage:chelsea"])
+    hear(session, "6th filter of stage3", "deconvnet", "spec specs.yaml")
+    assert complaints == []
+    assert f"arch: mine{ending}" in (tmp_path / "specs.yaml").read_text()
+    drawn, built = shown_by_build(tmp_path / "specs.yaml", store, tmp_path, r"deconvnet\..*projections")
+    assert (pictures[-1] == drawn).all()
+    assert (built.computed, built.cached) == (0, 1)
