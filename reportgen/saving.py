@@ -64,7 +64,8 @@ def write_npz(arrays: Mapping[str, Any], path: Path) -> None:
 
 def replace_with(path: Path, data: bytes) -> None:
     """Make these the bytes of a file, in one step: a full disk leaves the old file, and no half of a new one."""
-    made = path.with_name(f".{path.name}.{os.getpid()}.new")
+    path = path.resolve()  # through a link to the file that is meant
+    made = path.with_name(f".{path.name[:40]}.{os.getpid()}.new")
     try:
         made.write_bytes(data)
         if path.exists():

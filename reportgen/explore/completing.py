@@ -62,7 +62,7 @@ def _params(state: State, method: str, word: str, first: str) -> list[str]:
         return []
     if first == "unset":
         return [*state.params.get(method, {})]
-    names = {entry.name: entry for entry in fields(methods()[method].params)}
+    names = {entry.name: entry for entry in fields(methods()[method].params) if entry.init}
     name, equals, value = word.partition("=")
     if not equals:
         return [f"{known}=" for known in names]

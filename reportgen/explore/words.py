@@ -50,7 +50,7 @@ def params_in_words(state: State, method: Method, changed: bool = False) -> str:
         told = ", ".join(f"{name} = {value!r}" for name, value in own.items())
         return f"{method.name}: {told or 'all params at their defaults'}"
     rows = []
-    for entry in fields(method.params):
+    for entry in (one for one in fields(method.params) if one.init):  # others are found, not given
         value = f"{own[entry.name]!r} (set)" if entry.name in own else f"{entry.default!r}"
         rows.append((f"  {entry.name} = {value}", entry.metadata.get("doc", "")))
     return "\n".join(aligned(rows)) or f"{method.name} has no params"

@@ -238,6 +238,11 @@ def test_values_are_completed_too(state):
     assert completions(after(state, "smoothgrad samples=5"), "unset ") == ["samples"]
 
 
+def test_what_a_method_finds_out_itself_is_not_offered(state):
+    assert "digest" not in take(state, "params dgn").say
+    assert completions(state, "dgn dig") == []
+
+
 def refusal(state, line):
     try:
         take(state, line)
