@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ from reportgen.errors import ModelError
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _SPARE = 1 << 20  # bytes that a file may claim beyond its own, all in all
 _MOST_TEXTS = 2 << 30  # bytes of all texts of one attribute, were each as long as the file has room for
+_HEAP = b"GCOL\x01"  # what begins a heap of texts
 _NUMBERS = "fiub"  # kinds of number that are opened: floats, whole numbers, yes and no
 
 
@@ -31,10 +31,11 @@ class Hdf5:
             raise ModelError(
                 f"{path.name} needs the extra keras, which is not installed: pip install 'reportgen[keras]'"
             )
-        self.path, self.data, self.left = path, data, len(data) + _SPARE
+        self.path, self.left = path, len(data) + _SPARE
         self.h5py: Any = import_module("h5py")
         if not data.startswith(MAGIC):
             raise ModelError(f"The model file {path} holds no HDF5 file: what is wanted begins with \\x89HDF.")
+        self.longest = _longest_text(data, path) if len(data) > 15 else 0
         try:
             self.file: Any = self.h5py.File(io.BytesIO(data), "r")
         except (OSError, ValueError, RuntimeError) as error:
@@ -110,7 +111,7 @@ class Hdf5:
         text = self.h5py.check_string_dtype(held.dtype)
         if text is None or count * held.dtype.itemsize > self.left:
             raise self._refused(name, "it is no text, or claims more than the file holds")
-        if text.length is None and count > 1 and count * self._longest > _MOST_TEXTS:
+        if text.length is None and count > 1 and count * self.longest > _MOST_TEXTS:
             raise self._refused(name, "its texts could be one and the same long one, many times over")
         value = node.attrs[name]
         found = [value] if isinstance(value, str | bytes) else list(value.reshape(-1))
@@ -118,17 +119,30 @@ class Hdf5:
         self.left -= sum(map(len, texts))
         return texts
 
-    @cached_property
-    def _longest(self) -> int:
-        """The bytes that a text of any length can have: those of the largest of the file's heaps."""
-        sizes, place = [0], self.data.find(b"GCOL")
-        while place >= 0:
-            sizes.append(int.from_bytes(self.data[place + 8 : place + 16], "little"))
-            place = self.data.find(b"GCOL", place + 4)
-        return max(sizes)
-
     def _refused(self, place: str, why: str) -> ModelError:
         return ModelError(f"The model file {self.path} was refused: of {place[:120]!r}, {why}. Nothing of it was read.")
+
+
+def _longest_text(data: bytes, path: Path) -> int:
+    """The bytes that a text of any length can have: those of the file's largest heap, where such texts lie.
+
+    Every heap is walked through first. The library does not notice a piece of no size, and would never come to the end.
+    """
+    widths = data[13:15] if data[8] < 2 else data[9:11]  # of places and of sizes, in bytes; by the header's version
+    if widths != b"\x08\x08":
+        raise ModelError(f"The model file {path} was refused: its numbers of places are not of 8 bytes, as Keras' are.")
+    sizes, place = [0], data.find(_HEAP)
+    while place >= 0:
+        sizes.append(int.from_bytes(data[place + 8 : place + 16], "little"))
+        at, end = place + 16, place + sizes[-1]
+        while at + 16 <= end <= len(data):  # number, references and size of a piece
+            number, size = (int.from_bytes(data[at + i : at + j], "little") for i, j in ((0, 2), (8, 16)))
+            taken = 16 + -(-size // 8) * 8 if number else size  # number 0 is what is free, its own head included
+            at = at + taken if taken >= 16 else len(data)
+        if at > end or end > len(data):
+            raise ModelError(f"The model file {path} is damaged: where its texts lie, one piece runs into the next.")
+        place = data.find(_HEAP, place + 8)
+    return max(sizes)
 
 
 def _widened(array: Any) -> Any:

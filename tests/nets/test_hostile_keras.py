@@ -257,6 +257,23 @@ def test_names_that_could_be_one_long_text_many_times_over_are_not_read(refused)
     assert "one and the same long one, many times over" in refused(hdf5(config, edit), "net.h5")
 
 
+@pytest.mark.parametrize("size", [0, 8, (1 << 64) - 16, (1 << 64) - 8, 1 << 40])
+def test_a_heap_whose_pieces_have_no_end_is_not_walked_by_the_library(refused, size):
+    data = bytearray(hdf5())
+    heap = data.rindex(b"GCOL\x01")
+    data[heap + 5 : heap + 8] = b"any"  # the library does not look at these
+    data[heap + 16 : heap + 18] = bytes(2)  # the first piece is free space ...
+    data[heap + 24 : heap + 32] = size.to_bytes(8, "little")  # ... of this size
+    assert "one piece runs into the next" in refused(bytes(data), "net.h5")
+
+
+def test_places_of_another_width_are_refused(refused):
+    data = bytearray(hdf5())
+    assert (data[8], data[13:15]) == (0, b"\x08\x08")
+    data[14] = 4
+    assert "not of 8 bytes" in refused(bytes(data), "net.h5")
+
+
 def test_a_config_of_endless_letters_is_refused(refused):
     assert "letters long" in refused(hdf5(json.dumps(net()) + " " * (17 << 20)), "net.h5")
 
