@@ -108,6 +108,7 @@ def settled(name: str, settings: Any) -> tuple[tuple[str, Any], ...]:
     from reportgen.spec_params import make_params
 
     found = map_method(name)
+    settings = settings or ()  # an empty list, as JSON has it, means none either
     if not isinstance(settings, Mapping | tuple):
         raise MethodError(f"settings: {settings!r} is no mapping; right would be params of {name} as `key: value`.")
     given = dict(settings)
