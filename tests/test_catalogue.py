@@ -114,7 +114,7 @@ def test_another_program_can_write_sections_of_every_method_from_the_json_alone(
     points = {"left": [10, 10], "right": [40, 40]}
     spec = {
         "title": "From JSON",
-        "models": {"net": {"arch": "vgg_mini"}},
+        "models": {"old": {"arch": "vgg_mini", "weights": "random"}, "net": {"arch": "vgg_mini", "before": "old"}},
         "images": {name: {"source": f"{name}.png", "label": "cat", "points": points} for name in ("a", "b")},
         "datasets": {"own": {"source": "rendered:objects", "n": 20}},
         "sections": [section_from(entry) for entry in listed],

@@ -61,7 +61,7 @@ def test_an_absent_extra_is_named_with_how_to_install_it(without, tmp_path):
     extra, packages = without
     line = re.compile(rf"needs the extra {extra}, which is not installed: pip install 'reportgen\[{extra}\]'$", re.M)
     for arch in NEEDED_BY[extra]:
-        (tmp_path / arch.replace(":", "-")).write_bytes(b"a file of a net")
+        (tmp_path / arch.replace(":", "-")).write_bytes(b"\x89HDF\r\n\x1a\n")  # as a file of Keras begins
         models = (
             f'models: {{mine: {{arch: "{arch}", weights: random}}}}'
             if ":" in arch
