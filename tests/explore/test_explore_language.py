@@ -210,7 +210,7 @@ def test_words_are_completed_by_what_can_follow(state):
     for name in ("mine.pt", "mine.onnx", "mine.pth", "mine.txt"):
         Path(state.folder, name).touch()
     assert completions(state, "net mine") == ["mine.onnx", "mine.pt", "mine.pth"]
-    assert completions(state, "net resnet18 mine") == ["mine.pt", "mine.pth"]
+    assert completions(state, "net resnet18 weights=mine") == ["weights=mine.pt", "weights=mine.pth"]
     assert completions(state, "help salie") == ["saliency"]
 
 
