@@ -138,8 +138,8 @@ def panels(artifact: Artifact) -> list[Panel]:
             caption=f"Units of {numbers['layer']}, one per row: {view}, and what each rule projects back from its "
             "activation. Grey is zero and every tile has its own scale, so shapes can be compared, strengths not."
             + dead,
-            alt=f"{len(boxes)} units of {numbers['layer']} by 4 rules: photo piece, deconvnet with and without "
-            "switches, guided backpropagation, gradient.",
+            alt=f"{len(boxes)} unit{'s' if len(boxes) > 1 else ''} of {numbers['layer']} by 4 rules: photo piece, "
+            "deconvnet with and without switches, guided backpropagation, gradient.",
             values=values,
             scale="tile",
             signed=True,
