@@ -22,7 +22,7 @@ import sys
 import reportgen
 from reportgen.errors import ReportError
 try:
-    reportgen.load_net(sys.argv[1], **({'weights': 'random'} if ':' in sys.argv[1] else {}))
+    reportgen.load_net(sys.argv[1])
 except ReportError as error:
     print(error)
 """

@@ -44,7 +44,12 @@ def view(arch: str) -> Preprocess:
     )
 
 
-def _timm(arch: str) -> Any:
+def check_installed(arch: str) -> None:
+    """Raise ModelError where the extra is missing."""
     if find_spec("timm") is None:
         raise ModelError(f"{arch} needs the extra timm, which is not installed: pip install 'reportgen[timm]'")
+
+
+def _timm(arch: str) -> Any:
+    check_installed(arch)
     return import_module("timm")

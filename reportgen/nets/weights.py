@@ -136,6 +136,8 @@ def random_digest(builder: str, num_classes: int | None, seed: int) -> str:
 def _kind(arch: str, weights: str | Path | None, base: Path | None) -> Kind:
     where = archs.origin(arch)
     if weights is None or weights == "embedded":
+        if where == "timm":
+            timm_nets.check_installed(arch)
         if where in ("code", "bare", "timm"):
             raise ModelError(f"{arch}: say which weights: a .safetensors or .pth file, or random.")
         if weights is not None and where != "mini":
