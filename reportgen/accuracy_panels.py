@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reportgen import corrupt, palettes, scoring
+from reportgen import scoring, tile_maps
 from reportgen.records import Artifact, Panel
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ MOST_ROWS = 64  # of a matrix that can be read
 MOST_BARS = 16
 DRAWN_BINS = 10  # fewer than the error is measured with: lines can be read
 FEW = 5  # pictures; bins and classes of fewer are left to chance
-HEAT = 0.55  # share of the class map's colours over the grey picture
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -189,20 +188,12 @@ def _corruptions(numbers: Any) -> Panel:
 
 
 def _worst(artifact: Artifact) -> Panel:
-    import numpy as np
 
     told, maps = artifact.numbers["mistakes"], artifact.arrays["mistake_maps"]
     pictures = artifact.arrays["mistake_pictures"].transpose(0, 3, 1, 2) / 255  # M 3 S S
-    tiles, how = pictures[:, None], ""  # M 1 3 S S
+    tiles = tile_maps.rows(pictures, maps, artifact.numbers["map_places"])  # M 3 3 S S, or M 1 3 S S
+    how = ""
     if maps.size:
-        from reportgen import project
-
-        rows = []
-        for picture, own in zip(pictures, maps, strict=True):
-            large = project.enlarged(own, picture.shape[-1], artifact.numbers["map_places"])  # 2 S S
-            top = float(np.percentile(np.clip(large, 0, None), 99))
-            rows.append([picture, *(_overlay(picture, one, top) for one in large)])
-        tiles = np.stack([np.stack(row) for row in rows])  # M 3 3 S S
         how = (
             f" The maps show where {artifact.numbers['map_layer']} finds what speaks for either class, both in one "
             "scale: where a map stays dark the layer finds nothing."
@@ -217,17 +208,8 @@ def _worst(artifact: Artifact) -> Panel:
         f"the top: {'; '.join(labels)}.",
         alt=f"The {len(told)} most confident mistakes{', each with two class maps' if how else ''}; the first is of "
         f"class {first['true'][:24]}, taken for {first['taken_for'][:24]} ({first['confidence']:.0%}).",
-        values=tiles.astype(np.float32),
+        values=tiles,
         scale="none",
         row_labels=tuple(labels),
         columns=("as the net sees it", "for the true class", "for the answer")[: tiles.shape[1]],
     )
-
-
-def _overlay(picture: np.ndarray, own: np.ndarray, top: float) -> np.ndarray:
-    """The map (S x S) in colours over the grey picture, 3 x S x S."""
-    import numpy as np
-
-    colors = palettes.colorize(own, 0.0, top, palettes.colormap(palettes.ONE_SIDED)).transpose(2, 0, 1)  # 3 S S
-    mixed: np.ndarray = colors / 255 * HEAT + np.tensordot(corrupt.GREY_WEIGHTS, picture, 1) * (1 - HEAT)  # 3 S S
-    return mixed

@@ -157,10 +157,16 @@ def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return found
 
 
-def over(picture: NDArray[Any] | None, own: NDArray[Any]) -> NDArray[Any]:
-    """A map of shares (S x S) in colours, over the grey picture (3 x S x S, 0..1) if there is one."""
+def over(
+    picture: NDArray[Any] | None,
+    own: NDArray[Any],
+    low: float = 0.0,
+    high: float = 1.0,
+    table: str = palettes.ONE_SIDED,
+) -> NDArray[Any]:
+    """A map (S x S) in the colours of a table, over the grey picture (3 x S x S, 0..1) if there is one."""
     import numpy as np
 
-    colors = palettes.colorize(own, 0.0, 1.0, palettes.colormap(palettes.ONE_SIDED)).transpose(2, 0, 1)  # 3 S S
+    colors = palettes.colorize(own, low, high, palettes.colormap(table)).transpose(2, 0, 1)  # 3 S S
     drawn: NDArray[Any] = colors / 255
     return drawn if picture is None else drawn * HEAT + np.tensordot(GREY, picture, 1) * (1 - HEAT)  # 3 S S

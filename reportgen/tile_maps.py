@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reportgen import palettes
-from reportgen.patterns import GREY, HEAT
+from reportgen import patterns
 from reportgen.records import Card
 
 if TYPE_CHECKING:
@@ -38,14 +37,5 @@ def rows(pictures: np.ndarray, maps: np.ndarray, places: Any) -> np.ndarray:
     for picture, own in zip(pictures, maps, strict=True):
         large = project.enlarged(own, picture.shape[-1], places)  # L S S
         top = float(np.percentile(np.clip(large, 0, None), 99))
-        found.append([picture, *(over(picture, one, 0.0, top, palettes.ONE_SIDED) for one in large)])
+        found.append([picture, *(patterns.over(picture, one, high=top) for one in large)])
     return np.array(found, dtype=np.float32)
-
-
-def over(picture: np.ndarray, own: np.ndarray, low: float, high: float, table: str) -> np.ndarray:
-    """A map (S S) in the colours of a table over the grey picture (3 S S), 3 S S."""
-    import numpy as np
-
-    colors = palettes.colorize(own, low, high, palettes.colormap(table)).transpose(2, 0, 1)  # 3 S S
-    mixed: np.ndarray = colors / 255 * HEAT + np.tensordot(GREY, picture, 1) * (1 - HEAT)  # 3 S S
-    return mixed

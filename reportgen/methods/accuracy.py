@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import accuracy_panels, corrupt, images, scoring, wording
+from reportgen import accuracy_panels, corrupt, images, scoring, tile_maps, wording
 from reportgen.errors import MethodError, NotApplicable
 from reportgen.records import Artifact, Method, Net, Scan
 from reportgen.spread import evenly
@@ -94,8 +94,6 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     """The answers counted, some pictures damaged and asked again, the worst mistakes looked at again."""
     import numpy as np
 
-    from reportgen import answering
-
     whole = {name: np.asarray(values) for name, values in partial.items()}
     known = whole["targets"] >= 0
     if not known.any():
@@ -110,7 +108,6 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
     hits = seen["answers"][:, :5] == seen["targets"][:, None]  # N 5
     confidence, correct = seen["probabilities"][:, 0], hits[:, 0]
     worst, looks, told = _mistakes(net, data, seen, params.mistakes)
-    layer = answering.map_layer(net.card)
     numbers = {
         "top1": scoring.share(correct),
         "top5": scoring.share(hits.any(axis=1)),
@@ -126,8 +123,7 @@ def finish(net: Net, data: Dataset, partial: Partial, params: Params, rng: np.ra
         "confusions": scoring.commonest(matrix, names, len(rows) - (rows[-1] is None), MOST_CONFUSIONS),
         "corruptions": _damaged(net, data, seen, params, rng),
         "mistakes": told,
-        "map_layer": layer.name if layer else "",
-        "map_places": layer.places(net.card.preprocess.size) if layer else None,
+        **tile_maps.where(net.card),
     }
     arrays = {
         "confusion": matrix,

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import change, images, palettes, patterns, tile_maps, wording
+from reportgen import change, images, palettes, patterns, wording
 from reportgen.records import Artifact, Input, Method, Net, Panel
 from reportgen.targets import resolve_target
 
@@ -150,8 +150,8 @@ def _tiles(artifact: Artifact, top: float, signed: bool) -> NDArray[Any]:
 
     arrays = artifact.arrays
     own = (-top, top, palettes.SIGNED) if signed else (0.0, top, palettes.ONE_SIDED)
-    drawn = [tile_maps.over(arrays["view"], arrays[name], *own) for name in ("before", "after")]
-    drawn.append(tile_maps.over(arrays["view"], arrays["difference"], -top, top, palettes.SIGNED))
+    drawn = [patterns.over(arrays["view"], arrays[name], *own) for name in ("before", "after")]
+    drawn.append(patterns.over(arrays["view"], arrays["difference"], -top, top, palettes.SIGNED))
     return np.array([drawn], dtype=np.float32)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reportgen import corrupt, palettes, transform
+from reportgen import corrupt, patterns, transform
 from reportgen.corrupt import Corruption
 from reportgen.errors import MethodError
 from reportgen.records import Artifact, Input, Method, Net, Panel, Picture
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 DEFAULT = ("grey", "blur:3:0.8", "blur:5:1.1", "bgr", "brg", "salt_pepper:0.0005", "salt_pepper:0.005")
 LAMBDAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
-HEAT = 0.55  # share of the class map's colours over the grey picture
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def _pictures(pictures: np.ndarray, maps: np.ndarray, numbers: Any) -> Panel:
     if maps.size:
         top = float(np.percentile(np.clip(maps, 0, None), 99))
         large = project.enlarged(maps, pictures.shape[-1], numbers["places"])  # P S S
-        over = [_overlay(picture, own, top) for picture, own in zip(pictures, large, strict=True)]
+        over = [patterns.over(picture, own, high=top) for picture, own in zip(pictures, large, strict=True)]
         tiles = np.stack([pictures, np.stack(over)], axis=1)  # P 2 3 S S
         how = f"Right: where the last convolution finds what speaks for {name}, from 0 to {top:.2g} in all rows. "
     answers = [f"{row[0]['name']} {row[0]['probability']:.0%}" for row in numbers["top5"]]
@@ -227,16 +226,6 @@ def _pictures(pictures: np.ndarray, maps: np.ndarray, numbers: Any) -> Panel:
         row_labels=tuple(labels),
         columns=("as the net sees it", f"evidence for {name}")[: tiles.shape[1]],
     )
-
-
-def _overlay(picture: np.ndarray, own: np.ndarray, top: float) -> np.ndarray:
-    """The map (S x S) in colours over the grey picture, 3 x S x S."""
-    import numpy as np
-
-    colors = palettes.colorize(own, 0.0, top, palettes.colormap(palettes.ONE_SIDED)).transpose(2, 0, 1)  # 3 S S
-    below = np.tensordot(corrupt.GREY_WEIGHTS, picture, 1)  # S S
-    mixed: np.ndarray = colors / 255 * HEAT + below * (1 - HEAT)  # 3 S S
-    return mixed
 
 
 def _table(numbers: Any) -> Panel:

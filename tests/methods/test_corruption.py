@@ -141,13 +141,13 @@ def test_a_net_without_a_convolution_has_answers_and_no_maps():
 
 def test_the_overlay_is_the_grey_picture_where_nothing_speaks_for_the_class_and_peaks_where_most_does():
     from reportgen import project
-    from reportgen.methods.corruption import HEAT, _overlay
+    from reportgen.patterns import HEAT, over
 
     picture = np.full((3, 32, 32), 0.5)
     coarse = np.zeros((4, 4))
     coarse[3, 0] = 2.0
     enlarged = project.enlarged(coarse[None], 32, ((3.5, 3.5), (8.0, 8.0)))[0]
-    drawn = _overlay(picture, enlarged, 2.0)
+    drawn = over(picture, enlarged, high=2.0)
     assert drawn.shape == (3, 32, 32)
     assert drawn.min() >= 0
     assert drawn.max() <= 1

@@ -41,30 +41,27 @@ def changed(data, change=lambda name, entry: entry, more=(), compression=zipfile
     return out.getvalue()
 
 
-def graph(data, edit):
-    """The archive with its program edited in place."""
+def edited(data, ending, key, edit):
+    """The archive with one part of its JSON edited in place: what stands at a key, in the entry of this ending."""
 
     def change(name, entry):
-        if not name.endswith("models/model.json"):
+        if not name.endswith(ending):
             return entry
-        model = json.loads(entry)
-        edit(model["graph_module"])
-        return json.dumps(model).encode()
+        told = json.loads(entry)
+        edit(told[key])
+        return json.dumps(told).encode()
 
     return changed(data, change)
+
+
+def graph(data, edit):
+    """The archive with its program edited in place."""
+    return edited(data, "models/model.json", "graph_module", edit)
 
 
 def config(data, edit):
     """The archive with its list of tensors edited in place."""
-
-    def change(name, entry):
-        if not name.endswith("model_weights_config.json"):
-            return entry
-        told = json.loads(entry)
-        edit(told["config"])
-        return json.dumps(told).encode()
-
-    return changed(data, change)
+    return edited(data, "model_weights_config.json", "config", edit)
 
 
 @pytest.mark.parametrize(
